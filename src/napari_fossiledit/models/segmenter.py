@@ -1,0 +1,124 @@
+"""What every model can do: the `Segmenter` protocol.
+
+Widgets, solvers and pipeline know models only through it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_fossiledit.instances import Instances
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["EditableLayer", "KeyValue", "Segmenter"]
+
+
+@dataclass(frozen=True)
+class EditableLayer:
+    """A convolution that an edit may rewrite.
+
+    Attributes
+    ----------
+    name : str
+        The layer's name in the model, e.g. ``backbone.fpn.layer_blocks.0.0``.
+    level : str
+        The feature level that it writes, e.g. ``P2``.
+    stride : int
+        Pixels of the network's input per position of the level.
+    shape : (out, in, kh, kw)
+        Shape of the weight.
+    """
+
+    name: str
+    level: str
+    stride: int
+    shape: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class KeyValue:
+    """Input (key) and output (value) of an editable layer for one image.
+
+    Attributes
+    ----------
+    key : (1, Cin, h, w) float32 tensor, on the segmenter's device
+    value : (1, Cout, h, w) float32 tensor, on the segmenter's device
+    content : (int, int)
+        Rows and columns of the resized image inside the network's input.
+    padded : (int, int)
+        Rows and columns of the network's input; what lies outside ``content`` is padding.
+    """
+
+    key: torch.Tensor
+    value: torch.Tensor
+    content: tuple[int, int]
+    padded: tuple[int, int]
+
+
+@runtime_checkable
+class Segmenter(Protocol):
+    """A model that predicts instances and lets chosen convolutions be rewritten."""
+
+    @property
+    def name(self) -> str:
+        """A short name for people, e.g. ``demo``."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the foreground classes."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+
+    @property
+    def lock(self) -> threading.RLock:
+        """Held while weights are read or written: they never change during a prediction."""
+
+    def predict(
+        self,
+        image: NDArray[np.uint8],
+        *,
+        score_threshold: float = 0.0,
+        max_detections: int = 500,
+        mask_threshold: float = 0.5,
+    ) -> Instances:
+        """Find the instances of a (y, x, 3) uint8 RGB slice, highest score first."""
+
+    def predict_mask_thresholds(
+        self,
+        image: NDArray[np.uint8],
+        mask_thresholds: Sequence[float],
+        *,
+        score_threshold: float = 0.0,
+        max_detections: int = 500,
+    ) -> list[Instances]:
+        """One forward pass, the same detections cut at each mask threshold."""
+
+    def editable_layers(self) -> list[EditableLayer]:
+        """The 3x3 convolutions that an edit may rewrite, finest level first."""
+
+    def features(
+        self, image: NDArray[np.uint8], layers: Iterable[str] | None = None
+    ) -> dict[str, KeyValue]:
+        """Keys and values of the named layers (default: all editable ones): one backbone pass."""
+
+    def weight(self, layer: str) -> torch.Tensor:
+        """A copy of the layer's weight (out, in, kh, kw), on the segmenter's device."""
+
+    def bias(self, layer: str) -> torch.Tensor | None:
+        """A copy of the layer's bias (out,), or None."""
+
+    def set_weight(self, layer: str, weight: torch.Tensor) -> None:
+        """Overwrite the layer's weight; it keeps the model's dtype and device."""
+
+    def fingerprint(self) -> str:
+        """Sha256 of all weights as they are now, as hexadecimal text."""
