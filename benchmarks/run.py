@@ -9,6 +9,7 @@ from pathlib import Path
 
 import edit_time
 import import_time
+import large_slice
 import sample_reef
 import viewer
 
@@ -32,7 +33,7 @@ def machine() -> str:
 def main() -> None:
     """Measure, print, write."""
     rows = []
-    for module in (import_time, sample_reef, edit_time, viewer):
+    for module in (import_time, sample_reef, large_slice, edit_time, viewer):
         print(f"{module.__name__} ...", flush=True)
         for row in module.measure():
             print("  " + row.line(), flush=True)

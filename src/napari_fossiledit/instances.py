@@ -145,7 +145,7 @@ class Instances:
             ids, inverse = np.unique(labels, return_inverse=True)
             ranks = inverse.reshape(labels.shape).astype(np.int32) + (0 if ids[0] == 0 else 1)
             ids = ids[ids > 0]
-        windows = find_objects(ranks)
+        windows = find_objects(ranks) if ids.size else []
         crops = []
         for rank, window in enumerate(windows, start=1):
             rows, columns = window
@@ -259,6 +259,8 @@ def _run_lengths(crop: Crop, shape: tuple[int, int]) -> dict[str, object]:
     run = np.concatenate([[False], strip.ravel(order="F"), [False]])
     changes = np.flatnonzero(run[1:] != run[:-1]) + crop.x * rows
     counts = np.diff(np.concatenate([[0], changes, [rows * columns]]))
+    if counts[-1] == 0:  # COCO writes no empty run at the end
+        counts = counts[:-1]
     rle = coco.frPyObjects({"size": [rows, columns], "counts": counts.tolist()}, rows, columns)
     return {"size": [rows, columns], "counts": rle["counts"].decode("ascii")}
 

@@ -1,0 +1,28 @@
+"""Scores of predicted instances against labels, with bootstrap intervals."""
+
+from __future__ import annotations
+
+from napari_fossiledit.metrics.average_precision import average_precision
+from napari_fossiledit.metrics.equal_recall import excess_at_equal_recall
+from napari_fossiledit.metrics.instance_scores import (
+    InstanceScores,
+    Means,
+    score_instances,
+    score_slices,
+)
+from napari_fossiledit.metrics.intervals import Interval, difference, intervals
+from napari_fossiledit.metrics.matching import Overlaps, overlaps
+
+__all__ = [
+    "InstanceScores",
+    "Interval",
+    "Means",
+    "Overlaps",
+    "average_precision",
+    "difference",
+    "excess_at_equal_recall",
+    "intervals",
+    "overlaps",
+    "score_instances",
+    "score_slices",
+]
