@@ -1,0 +1,41 @@
+"""Files in and out: stacks, label images and volumes, results.
+
+Reading converts everything to what the library works with (uint8 RGB, int32 labels), once, and
+says so in notes. Writing is atomic: a file is either whole and in place, or as it was before.
+"""
+
+from __future__ import annotations
+
+from napari_fossiledit.io.folder import atomic_folder, check_writable, make_folder
+from napari_fossiledit.io.images import Converted, read_image, to_rgb8
+from napari_fossiledit.io.labelled import Labelled, open_labelled, read_labelled
+from napari_fossiledit.io.labels import as_labels, read_labels
+from napari_fossiledit.io.save import (
+    atomic,
+    write_bytes,
+    write_image,
+    write_json,
+    write_labels,
+)
+from napari_fossiledit.io.stack import Stack, open_stack
+
+__all__ = [
+    "Converted",
+    "Labelled",
+    "Stack",
+    "as_labels",
+    "atomic",
+    "atomic_folder",
+    "check_writable",
+    "make_folder",
+    "open_labelled",
+    "open_stack",
+    "read_image",
+    "read_labelled",
+    "read_labels",
+    "to_rgb8",
+    "write_bytes",
+    "write_image",
+    "write_json",
+    "write_labels",
+]

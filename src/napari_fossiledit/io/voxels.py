@@ -1,0 +1,102 @@
+"""The size of a voxel, as files tell it, in mm."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+__all__ = ["VOXEL_FILE", "voxel_size_of"]
+
+VOXEL_FILE = "voxel_size.json"
+_MM = {
+    "mm": 1.0,
+    "millimeter": 1.0,
+    "um": 1e-3,
+    "µm": 1e-3,
+    "μm": 1e-3,
+    "\\u00b5m": 1e-3,
+    "micron": 1e-3,
+    "microns": 1e-3,
+    "micrometer": 1e-3,
+    "nm": 1e-6,
+    "cm": 10.0,
+    "m": 1000.0,
+    "inch": 25.4,
+}
+VoxelSize = tuple[float, float, float]
+
+
+def voxel_size_of(path: Path) -> VoxelSize | None:
+    """Voxel size (z, y, x) in mm of a folder or TIFF, or None where nothing tells it.
+
+    Read from ``voxel_size.json`` (``{"voxel_size_mm": [z, y, x]}``) in the folder, else from a
+    TIFF's own metadata (this library's, ImageJ's or OME's).
+    """
+    folder = path if path.is_dir() else path.parent
+    found = _from_json(folder / VOXEL_FILE)
+    if found is None and path.suffix.lower() in {".tif", ".tiff"}:
+        found = _from_tiff(path)
+    return found
+
+
+def _from_json(path: Path) -> VoxelSize | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return _checked(content.get("voxel_size_mm") if isinstance(content, dict) else content)
+
+
+def _from_tiff(path: Path) -> VoxelSize | None:
+    import tifffile
+
+    # Metadata is a help, never a reason to refuse the pixels.
+    try:
+        with tifffile.TiffFile(path) as file:
+            shaped = file.shaped_metadata
+            if shaped:
+                return _checked(shaped[0].get("voxel_size_mm"))
+            if file.imagej_metadata:
+                return _from_imagej(file.imagej_metadata, file.pages.first)
+            return _from_ome(file.ome_metadata) if file.ome_metadata else None
+    except Exception:
+        return None
+
+
+def _from_imagej(metadata: dict[str, Any], page: Any) -> VoxelSize | None:
+    factor = _MM.get(str(metadata.get("unit", "")).lower())
+    if factor is None or "spacing" not in metadata:
+        return None
+    rows, columns = page.tags["YResolution"].value, page.tags["XResolution"].value
+    return _checked(
+        [
+            float(metadata["spacing"]) * factor,
+            rows[1] / rows[0] * factor,
+            columns[1] / columns[0] * factor,
+        ]
+    )
+
+
+def _from_ome(xml: str) -> VoxelSize | None:
+    from xml.etree import ElementTree
+
+    for element in ElementTree.fromstring(xml).iter():
+        if element.tag.endswith("Pixels"):
+            # OME's default unit is the micrometre.
+            return _checked(
+                [
+                    float(element.attrib[f"PhysicalSize{a}"])
+                    * _MM[element.attrib.get(f"PhysicalSize{a}Unit", "um").lower()]
+                    for a in "ZYX"
+                ]
+            )
+    return None
+
+
+def _checked(values: object) -> VoxelSize | None:
+    try:
+        z, y, x = (float(v) for v in values)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        return None
+    return (z, y, x) if min(z, y, x) > 0 and max(z, y, x) < float("inf") else None
