@@ -1,0 +1,76 @@
+"""Editing: rewrite chosen convolutions so that a slice yields the features of its perturbed self.
+
+Names are imported when first asked for: neither this import nor that of the names without
+tensors brings torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_fossiledit.editing import solvers
+    from napari_fossiledit.editing.edit import Edit
+    from napari_fossiledit.editing.edit_file import load_edit, save_edit
+    from napari_fossiledit.editing.edit_stack import EditEntry, EditStack
+    from napari_fossiledit.editing.features import Captured, capture, layer_mask, pool_mask
+    from napari_fossiledit.editing.layers import default_layers
+    from napari_fossiledit.editing.rewriting import rewrite, rewrite_task
+    from napari_fossiledit.editing.settings import Adam, Ridge, solver_from_dict
+    from napari_fossiledit.editing.strength import (
+        StrengthChoice,
+        choose_strength,
+        choose_strength_task,
+    )
+
+_HOMES = {
+    "Adam": "settings",
+    "Captured": "features",
+    "Edit": "edit",
+    "EditEntry": "edit_stack",
+    "EditStack": "edit_stack",
+    "Ridge": "settings",
+    "StrengthChoice": "strength",
+    "capture": "features",
+    "choose_strength": "strength",
+    "choose_strength_task": "strength",
+    "default_layers": "layers",
+    "layer_mask": "features",
+    "load_edit": "edit_file",
+    "pool_mask": "features",
+    "rewrite": "rewriting",
+    "rewrite_task": "rewriting",
+    "save_edit": "edit_file",
+    "solver_from_dict": "settings",
+}
+
+__all__ = [
+    "Adam",
+    "Captured",
+    "Edit",
+    "EditEntry",
+    "EditStack",
+    "Ridge",
+    "StrengthChoice",
+    "capture",
+    "choose_strength",
+    "choose_strength_task",
+    "default_layers",
+    "layer_mask",
+    "load_edit",
+    "pool_mask",
+    "rewrite",
+    "rewrite_task",
+    "save_edit",
+    "solver_from_dict",
+    "solvers",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "solvers":
+        return import_module("napari_fossiledit.editing.solvers")
+    if name in _HOMES:
+        return getattr(import_module(f"napari_fossiledit.editing.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,185 @@
+"""Keys, values and targets of editable layers, and image masks at the levels' resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_fossiledit.errors import InputError, ModelError
+from napari_fossiledit.models.segmenter import KeyValue, Segmenter
+from napari_fossiledit.progress import checkpoint
+
+__all__ = ["Captured", "capture", "layer_mask", "pool_mask"]
+
+
+@dataclass(frozen=True, eq=False)
+class Captured:
+    """What a solver needs to know of one layer.
+
+    Attributes
+    ----------
+    original : KeyValue
+        Key and value on the original image.
+    target : (1, out, h, w) tensor
+        The layer's value on the perturbed image.
+    weight : (out, in, kh, kw) tensor
+    bias : (out,) tensor or None
+    """
+
+    original: KeyValue
+    target: torch.Tensor
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+
+
+def capture(
+    segmenter: Segmenter,
+    image: NDArray[np.uint8],
+    perturbed_image: NDArray[np.uint8],
+    layers: Iterable[str],
+) -> dict[str, Captured]:
+    """Keys of the original, values of both images: two backbone passes under one lock.
+
+    The feature pyramid's top-down path uses the maps before its output convolutions, so these two
+    passes serve all of its levels, edited or not.
+
+    Raises
+    ------
+    InputError
+        If the two images differ in shape.
+    ModelError
+        If features are not finite; the sentence names the layer.
+    """
+    if image.shape != perturbed_image.shape:
+        raise InputError(
+            f"The perturbed image has {perturbed_image.shape[0]} x {perturbed_image.shape[1]} "
+            f"pixels, the original {image.shape[0]} x {image.shape[1]}: perturb this very slice."
+        )
+    names = list(layers)
+    with segmenter.lock:
+        original = segmenter.features(image, names)
+        checkpoint()
+        perturbed = segmenter.features(perturbed_image, names)
+        found = {
+            name: Captured(
+                original[name], perturbed[name].value, segmenter.weight(name), segmenter.bias(name)
+            )
+            for name in names
+        }
+    for name, captured in found.items():
+        tensors = (captured.original.key, captured.original.value, captured.target)
+        require_finite(name, *tensors)
+    return found
+
+
+def require_finite(layer: str, *tensors: torch.Tensor) -> None:
+    """Raise `ModelError` naming ``layer`` if a tensor holds NaN or infinity."""
+    for tensor in tensors:
+        # Where the sum is finite, so are all values: the second look is rarely needed.
+        if not bool(torch.isfinite(tensor.sum())) and not bool(torch.isfinite(tensor).all()):
+            raise ModelError(
+                f"The model's features at layer {layer} hold NaN or infinite values: "
+                "the model's weights are damaged, load another model."
+            )
+
+
+def pool_mask(
+    image_mask: torch.Tensor | NDArray[Any],
+    size: tuple[int, int],
+    *,
+    device: torch.device | None = None,
+) -> torch.Tensor:
+    """Average a mask over the area of each cell of a coarser (or finer) grid, exactly.
+
+    Cells may cut pixels: each pixel counts by the area that it shares with the cell.
+
+    Parameters
+    ----------
+    image_mask : (y, x), (N, y, x) or (N, 1, y, x) array or tensor
+        Bool or weights.
+    size : (int, int)
+        Rows and columns of the result.
+    device : torch.device, optional
+        Of the result; default: the mask's own, the CPU for an array.
+
+    Returns
+    -------
+    (N, 1, h, w) float32 tensor
+    """
+    mask = _as_planes(image_mask)
+    rows = _overlap(mask.shape[2], size[0])
+    columns = _overlap(mask.shape[3], size[1])
+    return _apply(rows, mask, columns, device or mask.device)
+
+
+def layer_mask(image_mask: NDArray[Any] | torch.Tensor, key_value: KeyValue) -> torch.Tensor:
+    """An image mask at a layer's resolution: resized to the content, 0 in the padding, pooled.
+
+    Parameters
+    ----------
+    image_mask : (y, x) bool
+        At the size of the slice.
+    key_value : KeyValue
+        Of the layer, for that slice.
+
+    Returns
+    -------
+    (1, 1, h, w) float32 tensor on the key's device
+        The share of each cell that is covered; padding covers nothing.
+    """
+    mask = _as_planes(image_mask)
+    height, width = key_value.key.shape[2:]
+    operators = []
+    for axis, cells in ((0, height), (1, width)):
+        content, padded = key_value.content[axis], key_value.padded[axis]
+        to_content = _overlap(mask.shape[2 + axis], content)
+        to_cells = _overlap(padded, int(cells))[:, :content]
+        operators.append(to_cells @ to_content)
+    return _apply(operators[0], mask, operators[1], key_value.key.device)
+
+
+def _as_planes(image_mask: torch.Tensor | NDArray[Any]) -> torch.Tensor:
+    if isinstance(image_mask, torch.Tensor):
+        mask = image_mask
+    else:
+        mask = torch.from_numpy(np.ascontiguousarray(image_mask))
+    if mask.ndim == 2:
+        mask = mask[None, None]
+    elif mask.ndim == 3:
+        mask = mask[:, None]
+    if mask.ndim != 4 or mask.shape[1] != 1 or 0 in mask.shape:
+        raise InputError(
+            f"A mask must have the axes (y, x), not the shape {tuple(image_mask.shape)}."
+        )
+    return mask
+
+
+def _overlap(pixels: int, cells: int) -> NDArray[np.float64]:
+    """Share of each of ``cells`` equal cells that each of ``pixels`` pixels covers, (cells, px)."""
+    if cells < 1:
+        raise InputError(f"A mask cannot be pooled to {cells} cells.")
+    # In units of 1 / (pixels * cells) all edges are whole numbers: the areas are exact.
+    cell = np.arange(cells)[:, None] * pixels
+    pixel = np.arange(pixels)[None, :] * cells
+    shared = np.minimum(cell + pixels, pixel + cells) - np.maximum(cell, pixel)
+    share: NDArray[np.float64] = np.maximum(shared, 0) / pixels
+    return share
+
+
+def _apply(
+    rows: NDArray[np.float64],
+    mask: torch.Tensor,
+    columns: NDArray[np.float64],
+    device: torch.device,
+) -> torch.Tensor:
+    from scipy.sparse import csr_array
+
+    left, right = csr_array(rows), csr_array(columns)
+    planes = mask[:, 0].cpu().numpy().astype(np.float64)
+    pooled = [np.asarray((right @ (left @ plane).T).T) for plane in planes]
+    return torch.from_numpy(np.stack(pooled)[:, None].astype(np.float32)).to(device)

@@ -1,0 +1,356 @@
+"""Make an edit: original slice in, features of the perturbed slice out."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_fossiledit.editing.edit import Edit
+from napari_fossiledit.editing.layers import choose_layers, depends_on_outputs
+from napari_fossiledit.editing.settings import Ridge, SolverSettings
+from napari_fossiledit.errors import InputError
+from napari_fossiledit.progress import Progress, Task, checkpoint, run
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_fossiledit.editing.features import Captured
+    from napari_fossiledit.editing.solvers.solution import Solution
+    from napari_fossiledit.models.segmenter import EditableLayer, KeyValue, Segmenter
+    from napari_fossiledit.perturb import Perturbed
+
+__all__ = ["rewrite", "rewrite_task"]
+
+Keep: TypeAlias = Sequence[tuple[NDArray[np.uint8], NDArray[Any]]]
+
+_PARTS = 100  # steps of the progress bar a layer
+
+
+@dataclass
+class _Job:
+    """The checked input of one edit, and what has been found so far."""
+
+    segmenter: Segmenter
+    image: NDArray[np.uint8]
+    painted: NDArray[np.uint8]
+    fossils: NDArray[np.bool_]
+    perturbation: dict[str, Any] | None
+    layers: list[EditableLayer]
+    solver: SolverSettings
+    keep: Keep
+    solutions: dict[str, Solution] = field(default_factory=dict)
+    feature_seconds: float = 0.0
+
+
+def rewrite(
+    segmenter: Segmenter,
+    image: NDArray[np.uint8],
+    perturbed: Perturbed | NDArray[np.uint8],
+    fossils: NDArray[Any],
+    *,
+    layers: Iterable[str] | None = None,
+    solver: SolverSettings | None = None,
+    keep: Keep = (),
+    name: str | None = None,
+) -> Edit:
+    """Find the edit that makes the original slice yield the perturbed slice's features.
+
+    Keys come from the original, target values from the perturbed slice, both under the weights as
+    they are (Panigrahi et al., arXiv 2210.03879). Positions count whose cell is less than half
+    fossil (where fossils were painted: at least half). The model is left as it is: apply the edit.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+    image : (y, x, 3) uint8
+    perturbed : Perturbed, or (y, x, 3) uint8
+        The same slice, painted.
+    fossils : (y, x) bool or labels
+        Above 0 on the fossils.
+    layers : iterable of str, optional
+        Names from ``segmenter.editable_layers()``; default: all output convolutions of the FPN.
+    solver : Ridge or Adam, optional
+        Default: ``Ridge(damping=0.01)``, with ``keep_weight=1`` where slices to keep are given.
+    keep : sequence of (image, fossils)
+        Other labelled slices whose fossils' features shall stay; those of the edited slice are
+        added when the solver has a keep weight.
+    name : str, optional
+
+    Returns
+    -------
+    Edit
+        At strength 1; see `choose_strength`.
+
+    Raises
+    ------
+    InputError
+        No fossil or nothing but fossils, shapes that differ, unknown layers, a singular system.
+    ModelError
+        Features that are not finite.
+    """
+    return run(
+        rewrite_task(
+            segmenter, image, perturbed, fossils, layers=layers, solver=solver, keep=keep, name=name
+        )
+    )
+
+
+def rewrite_task(
+    segmenter: Segmenter,
+    image: NDArray[np.uint8],
+    perturbed: Perturbed | NDArray[np.uint8],
+    fossils: NDArray[Any],
+    *,
+    layers: Iterable[str] | None = None,
+    solver: SolverSettings | None = None,
+    keep: Keep = (),
+    name: str | None = None,
+) -> Task[Edit]:
+    """`rewrite` as a task; the `Progress` of a solver's step has its loss as ``data``."""
+    from napari_fossiledit.editing.edit_stack import EditStack
+
+    job = _check(segmenter, image, perturbed, fossils, layers, solver, keep)
+    total = _PARTS * (len(job.layers) + 1)
+    yield Progress(0, total, "Features of the original and the perturbed slice")
+    with segmenter.lock:
+        stack = EditStack.of(segmenter)
+        stack.sync()
+        below = [
+            {"name": e.name, "identity": e.edit.identity, "strength": e.strength}
+            for e in stack.entries
+            if e.active and e.strength > 0
+        ]
+        captured = _capture(job, [layer.name for layer in job.layers])
+    masks = _masks(job, captured)
+    keeps = yield from _keep_pairs(job, [layer.name for layer in job.layers], total)
+    for index, layer in enumerate(job.layers):
+        found = captured.pop(layer.name)
+        pairs = keeps.pop(layer.name, [])
+        if job.solutions and depends_on_outputs(layer):
+            found, pairs = _after_edit(job, layer, found, pairs)
+        task = job.solver.solve_task(found, masks[layer.name], pairs)
+        start = _PARTS * (index + 1)
+        job.solutions[layer.name] = yield from _within(task, layer.level, start, total)
+    return _edit(job, stack.base_fingerprint, below, name)
+
+
+def _check(
+    segmenter: Segmenter,
+    image: NDArray[np.uint8],
+    perturbed: Perturbed | NDArray[np.uint8],
+    fossils: NDArray[Any],
+    layers: Iterable[str] | None,
+    solver: SolverSettings | None,
+    keep: Keep,
+) -> _Job:
+    painted = perturbed if isinstance(perturbed, np.ndarray) else perturbed.image
+    recipe = None if isinstance(perturbed, np.ndarray) else perturbed.perturbation.to_dict()
+    if image.shape != painted.shape:
+        raise InputError(
+            f"The perturbed image has {painted.shape[0]} x {painted.shape[1]} pixels, the "
+            f"original {image.shape[0]} x {image.shape[1]}: perturb this very slice."
+        )
+    inside = _fossil_mask(fossils, image, "The labels")
+    if not inside.any():
+        raise InputError("There is no fossil in the labels of this slice: label at least one.")
+    if inside.all():
+        raise InputError(
+            "The labels cover the whole slice, so nothing lies around the fossils: "
+            "choose a slice where the rock is seen."
+        )
+    for kept, labels in keep:
+        _fossil_mask(labels, kept, "The labels of a slice to keep")
+    if solver is None:
+        solver = Ridge(keep_weight=1.0 if len(keep) else 0.0)
+    elif len(keep) and not solver.uses_keep_set:
+        raise InputError(
+            "Slices to keep were given, but the solver gives them no weight: "
+            "choose the solver ridge with a keep weight above 0."
+        )
+    chosen = choose_layers(segmenter, layers)
+    # Layers fed by other editable layers come last, to be solved on the keys that will be theirs.
+    chosen.sort(key=depends_on_outputs)
+    return _Job(segmenter, image, painted, inside, recipe, chosen, solver, keep)
+
+
+def _fossil_mask(fossils: NDArray[Any], image: NDArray[np.uint8], what: str) -> NDArray[np.bool_]:
+    mask = np.asarray(fossils)
+    if mask.shape != image.shape[:2]:
+        shape = " x ".join(map(str, mask.shape))
+        raise InputError(
+            f"{what} have {shape} pixels, the image {image.shape[0]} x {image.shape[1]}: "
+            "choose labels made on this very image."
+        )
+    return mask > 0
+
+
+def _capture(job: _Job, names: list[str]) -> dict[str, Captured]:
+    from napari_fossiledit.editing.features import capture
+
+    began = perf_counter()
+    captured = capture(job.segmenter, job.image, job.painted, names)
+    job.feature_seconds += perf_counter() - began
+    return captured
+
+
+def _masks(job: _Job, captured: dict[str, Captured]) -> dict[str, torch.Tensor]:
+    """1 on the cells to be edited, 0 elsewhere, for every layer."""
+    shared: dict[Any, torch.Tensor] = {}
+    masks = {}
+    for name, found in captured.items():
+        at = found.original
+        size = (tuple(at.key.shape[2:]), at.content, at.padded)
+        if size not in shared:
+            shared[size] = _edit_mask(job, at)
+        masks[name] = shared[size]
+    return masks
+
+
+def _edit_mask(job: _Job, at: KeyValue) -> torch.Tensor:
+    from napari_fossiledit.editing.features import layer_mask
+
+    fossil = layer_mask(job.fossils, at)
+    if (job.perturbation or {}).get("target") == "fossils":
+        return (fossil >= 0.5).to(at.key.dtype)
+    # Cells that are mostly padding show no rock.
+    content = layer_mask(np.ones_like(job.fossils), at)
+    return ((fossil < 0.5) & (content >= 0.5)).to(at.key.dtype)
+
+
+def _keep_pairs(
+    job: _Job, names: list[str], total: int
+) -> Task[dict[str, list[tuple[torch.Tensor, torch.Tensor]]]]:
+    """Keys of the slices to keep with their fossils' cells; the edited slice's own come first."""
+    pairs: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {name: [] for name in names}
+    if not job.solver.uses_keep_set:
+        return pairs
+    slices = [(job.image, job.fossils), *job.keep]
+    for index, (image, fossils) in enumerate(slices):
+        yield Progress(0, total, f"Features of slice {index + 1} of {len(slices)} to keep")
+        checkpoint()
+        _add_keep_pairs(job, pairs, image, fossils)
+    return pairs
+
+
+def _add_keep_pairs(
+    job: _Job,
+    pairs: dict[str, list[tuple[torch.Tensor, torch.Tensor]]],
+    image: NDArray[np.uint8],
+    fossils: NDArray[Any],
+) -> None:
+    from napari_fossiledit.editing.features import layer_mask, require_finite
+
+    began = perf_counter()
+    for name, at in job.segmenter.features(image, list(pairs)).items():
+        require_finite(name, at.key)
+        pairs[name].append((at.key, (layer_mask(np.asarray(fossils) > 0, at) >= 0.5).float()))
+    job.feature_seconds += perf_counter() - began
+
+
+def _after_edit(
+    job: _Job,
+    layer: EditableLayer,
+    found: Captured,
+    pairs: list[tuple[torch.Tensor, torch.Tensor]],
+) -> tuple[Captured, list[tuple[torch.Tensor, torch.Tensor]]]:
+    """Keys of a layer as they will be once the layers before it are edited."""
+    from napari_fossiledit.editing.features import Captured, require_finite
+
+    began = perf_counter()
+    segmenter = job.segmenter
+    fresh: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {layer.name: []}
+    with segmenter.lock, ExitStack() as undo:
+        for name, solution in job.solutions.items():
+            weight = segmenter.weight(name)
+            undo.callback(segmenter.set_weight, name, weight)
+            segmenter.set_weight(name, weight + solution.delta)
+        at = segmenter.features(job.image, [layer.name])[layer.name]
+        slices = [(job.image, job.fossils), *job.keep] if pairs else []
+        for image, fossils in slices:
+            checkpoint()
+            _add_keep_pairs(job, fresh, image, fossils)
+    require_finite(layer.name, at.key, at.value)
+    job.feature_seconds += perf_counter() - began
+    return Captured(at, found.target, found.weight, found.bias), fresh[layer.name]
+
+
+def _within(task: Task[Solution], level: str, start: int, total: int) -> Task[Solution]:
+    """A solver's progress as a part of the whole edit's."""
+    try:
+        while True:
+            try:
+                progress = next(task)
+            except StopIteration as stop:
+                solution: Solution = stop.value
+                return solution
+            part = _PARTS * progress.done // progress.total if progress.total else 0
+            yield Progress(start + part, total, f"{level}: {progress.message}", data=progress.data)
+            checkpoint()
+    finally:
+        task.close()
+
+
+def _edit(job: _Job, base: str, below: list[dict[str, Any]], name: str | None) -> Edit:
+    solver = job.solver.to_dict()
+    names = [layer.name for layer in job.layers]
+    found = [job.solutions[layer] for layer in names]
+    provenance = {
+        "base_fingerprint": base,
+        "model": job.segmenter.name,
+        "image_sha256": image_sha256(job.image),
+        "image_shape": list(job.image.shape),
+        "perturbation": job.perturbation,
+        "perturbed_sha256": image_sha256(job.painted),
+        "layers": [
+            {"name": layer.name, "level": layer.level, "shape": list(layer.shape)}
+            for layer in job.layers
+        ],
+        "solver": solver,
+        "kept_slices": len(job.keep),
+        "loss": {
+            layer: {"before": s.losses[0], "after": s.losses[-1]}
+            for layer, s in zip(names, found, strict=True)
+        },
+        "seconds": {
+            "features": job.feature_seconds,
+            "solve": sum(solution.seconds for solution in found),
+        },
+        "versions": _versions(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "made_on_top_of": below,
+    }
+    return Edit(
+        name=name or f"{solver['name']} {'+'.join(layer.level for layer in job.layers)}",
+        deltas={layer: s.delta.detach().cpu() for layer, s in zip(names, found, strict=True)},
+        provenance=provenance,
+        losses={layer: list(s.losses) for layer, s in zip(names, found, strict=True)},
+    )
+
+
+def image_sha256(image: NDArray[np.uint8]) -> str:
+    """Sha256 of an image's shape, dtype and bytes."""
+    digest = hashlib.sha256(f"{image.dtype} {image.shape}".encode())
+    digest.update(np.ascontiguousarray(image).tobytes())
+    return digest.hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    import torch
+
+    from napari_fossiledit import __version__
+
+    return {
+        "napari-fossiledit": __version__,
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_fossiledit.editing import EditStack, choose_strength, choose_strength_task, rewrite
+from napari_fossiledit.errors import EditError, InputError
+from napari_fossiledit.instances import Instances, LabelledSlice
+
+STRENGTHS = (0.1, 0.5, 1.0)
+
+
+@pytest.fixture
+def edit(segmenter, scene):
+    return rewrite(segmenter, *scene)
+
+
+def act_as(monkeypatch, segmenter, edit, best):
+    """Let the segmenter predict better masks the nearer the strength is to ``best``."""
+    base = segmenter.weight("fpn.0")
+
+    def predict(image):
+        moved = (segmenter.weight("fpn.0") - base).norm() / edit.deltas["fpn.0"].norm()
+        mask = np.zeros(image.shape[:2], np.int32)
+        lost = round(20 * abs(float(moved) - best))
+        mask[8 : 28 - lost, 12:36] = 1
+        return Instances.from_labels(mask)
+
+    monkeypatch.setattr(segmenter, "predict", predict)
+
+
+def test_the_best_strength_is_found(segmenter, edit, slices, monkeypatch):
+    before = segmenter.fingerprint()
+    act_as(monkeypatch, segmenter, edit, best=0.5)
+    found = choose_strength(segmenter, edit, slices[:1], strengths=STRENGTHS)
+    assert found.strength == 0.5
+    assert found.worth_it
+    assert [strength for strength, _ in found.points] == [0.0, *STRENGTHS]
+    assert found.points[2][1].all_mean.iou == 1.0
+    assert found.gain == pytest.approx(0.5)
+    assert "0.500 -> 1.000" in found.sentence
+    assert segmenter.fingerprint() == before
+    assert EditStack.of(segmenter).entries == ()
+
+
+def test_an_edit_that_gains_nothing_is_not_worth_it(segmenter, edit, slices, monkeypatch):
+    act_as(monkeypatch, segmenter, edit, best=0.0)
+    found = choose_strength(segmenter, edit, slices[:1], strengths=STRENGTHS)
+    assert not found.worth_it
+    assert found.strength == 0.1
+    assert "not worth" in found.sentence
+
+
+def test_with_real_predictions(segmenter, edit, slices):
+    found = choose_strength(segmenter, edit, slices, strengths=STRENGTHS)
+    assert found.strength in STRENGTHS
+    assert segmenter.predictions == 8
+    with torch.device("meta"):
+        again = choose_strength(segmenter, edit, slices, strengths=STRENGTHS)
+    assert again.strength == found.strength
+
+
+@pytest.mark.parametrize("applied", [False, True])
+def test_weights_are_restored_whatever_happens(segmenter, edit, slices, monkeypatch, applied):
+    if applied:
+        edit.apply(segmenter, 0.2)
+    before = segmenter.fingerprint()
+    task = choose_strength_task(segmenter, edit, slices, strengths=STRENGTHS)
+    for _ in task:  # between two predictions the weights are what the list of edits says
+        assert segmenter.fingerprint() == before
+    task = choose_strength_task(segmenter, edit, slices, strengths=STRENGTHS)
+    for _ in range(5):
+        next(task)
+    task.close()
+    assert segmenter.fingerprint() == before
+
+    def fail(image):
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(segmenter, "predict", fail)
+    with pytest.raises(RuntimeError, match="no memory"):
+        choose_strength(segmenter, edit, slices, strengths=STRENGTHS)
+    assert segmenter.fingerprint() == before
+    assert len(EditStack.of(segmenter)) == int(applied)
+
+
+def test_bad_input_is_named(segmenter, other_segmenter, edit, slices):
+    with pytest.raises(InputError, match="at least one labelled slice"):
+        choose_strength(segmenter, edit, [])
+    with pytest.raises(InputError, match="strength above 0"):
+        choose_strength(segmenter, edit, slices, strengths=[0])
+    with pytest.raises(InputError, match=r"between 0 and 1\.5"):
+        choose_strength(segmenter, edit, slices, strengths=[2])
+    empty = LabelledSlice(slices[0].image, np.zeros_like(slices[0].labels))
+    with pytest.raises(InputError, match="no fossil"):
+        choose_strength(segmenter, edit, [empty])
+    with pytest.raises(EditError, match="another model"):
+        choose_strength(other_segmenter, edit, slices)
