@@ -1,0 +1,109 @@
+"""From a slice to the network's input: normalise, resize if the model wants it, pad."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from napari_fossiledit.errors import InputError
+
+__all__ = ["NetworkInput", "Preprocess"]
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkInput:
+    """What the network sees of one slice.
+
+    Attributes
+    ----------
+    tensor : (1, 3, H, W) float32
+        Normalised image, zero in the padding.
+    content : (int, int)
+        Rows and columns of the image inside it.
+    original : (int, int)
+        Rows and columns of the slice.
+    """
+
+    tensor: torch.Tensor
+    content: tuple[int, int]
+    original: tuple[int, int]
+
+    @property
+    def padded(self) -> tuple[int, int]:
+        """Rows and columns of the network's input."""
+        return int(self.tensor.shape[-2]), int(self.tensor.shape[-1])
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How a model wants its images.
+
+    Attributes
+    ----------
+    mean, std : three floats
+        Per channel, for values in [0, 1], in the order red, green, blue.
+    shortest, longest : int, optional
+        The shorter edge is scaled to ``shortest`` unless the longer one would exceed
+        ``longest``; None keeps the slice's own resolution.
+    multiple : int
+        The padded size is a multiple of this.
+    """
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    shortest: int | None = None
+    longest: int | None = None
+    multiple: int = 32
+
+    def __call__(self, image: NDArray[np.uint8], device: torch.device) -> NetworkInput:
+        """Prepare a (y, x, 3) uint8 RGB slice.
+
+        Raises
+        ------
+        InputError
+            If the image is not (y, x, 3) uint8, or empty.
+        """
+        check_image(image)
+        array = np.ascontiguousarray(np.moveaxis(image, -1, 0))
+        tensor = torch.from_numpy(array).to(device).float().div_(255.0)[None]
+        mean = torch.tensor(self.mean, dtype=torch.float32, device=device).view(1, 3, 1, 1)
+        std = torch.tensor(self.std, dtype=torch.float32, device=device).view(1, 3, 1, 1)
+        tensor = (tensor - mean) / std
+        original = (int(image.shape[0]), int(image.shape[1]))
+        content = self.resized(original)
+        if content != original:
+            tensor = functional.interpolate(
+                tensor, size=content, mode="bilinear", align_corners=False
+            )
+        below, right = (-n % self.multiple for n in content)
+        return NetworkInput(functional.pad(tensor, (0, right, 0, below)), content, original)
+
+    def resized(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """Rows and columns after the resize."""
+        if self.shortest is None:
+            return shape
+        scale = self.shortest / min(shape)
+        if self.longest is not None:
+            scale = min(scale, self.longest / max(shape))
+        return max(int(shape[0] * scale), 1), max(int(shape[1] * scale), 1)
+
+
+def check_image(image: NDArray[np.uint8]) -> None:
+    """Refuse what is not a (y, x, 3) uint8 RGB slice."""
+    if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[-1] != 3:
+        shape = getattr(image, "shape", None)
+        raise InputError(
+            f"A model needs an RGB slice of shape (y, x, 3), not {shape}: convert it with "
+            "io.to_rgb8 first."
+        )
+    if image.dtype != np.uint8:
+        raise InputError(
+            f"A model needs an 8-bit RGB slice, not {image.dtype}: convert it with io.to_rgb8 "
+            "first."
+        )
+    if image.size == 0:
+        raise InputError("The slice has no pixels: choose an image that is not empty.")
