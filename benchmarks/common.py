@@ -29,9 +29,8 @@ class Row:
 
     def line(self) -> str:
         """A row of a Markdown table."""
-        if self.limit is None:
-            verdict = ""
-        else:
+        limit = verdict = ""
+        if self.limit is not None:
+            limit = f"{self.limit:g}"
             verdict = "yes" if self.value < self.limit else "**no**"
-        limit = "" if self.limit is None else f"{self.limit:g}"
         return f"| {self.what} | {self.value:.3g} {self.unit} | {limit} | {verdict} | {self.note} |"

@@ -11,6 +11,7 @@ import edit_time
 import import_time
 import large_slice
 import sample_reef
+
 import viewer
 
 

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from napari_fossiledit.editing import EditStack, choose_strength, choose_strength_task, rewrite
+from napari_fossiledit.editing import (
+    Adam,
+    EditStack,
+    choose_strength,
+    choose_strength_task,
+    rewrite,
+)
+from napari_fossiledit.editing.strength import STRENGTHS_TRIED
 from napari_fossiledit.errors import EditError, InputError
 from napari_fossiledit.instances import Instances, LabelledSlice
 
@@ -17,14 +24,13 @@ def edit(segmenter, scene):
 
 
 def act_as(monkeypatch, segmenter, edit, best):
-    """Let the segmenter predict better masks the nearer the strength is to ``best``."""
+    """Let the masks spill less over the fossil up to strength ``best``, then fall short of it."""
     base = segmenter.weight("fpn.0")
 
     def predict(image):
-        moved = (segmenter.weight("fpn.0") - base).norm() / edit.deltas["fpn.0"].norm()
+        moved = float((segmenter.weight("fpn.0") - base).norm() / edit.deltas["fpn.0"].norm())
         mask = np.zeros(image.shape[:2], np.int32)
-        lost = round(20 * abs(float(moved) - best))
-        mask[8 : 28 - lost, 12:36] = 1
+        mask[8 : 28 + round(20 * (best - moved)), 12:36] = 1
         return Instances.from_labels(mask)
 
     monkeypatch.setattr(segmenter, "predict", predict)
@@ -37,19 +43,42 @@ def test_the_best_strength_is_found(segmenter, edit, slices, monkeypatch):
     assert found.strength == 0.5
     assert found.worth_it
     assert [strength for strength, _ in found.points] == [0.0, *STRENGTHS]
-    assert found.points[2][1].all_mean.iou == 1.0
-    assert found.gain == pytest.approx(0.5)
-    assert "0.500 -> 1.000" in found.sentence
+    assert found.points[2][1].matched_mean.precision == 1.0
+    assert found.gain == pytest.approx(1 / 3)
+    assert "precision 0.667 -> 1.000, recall 1.000 -> 1.000" in found.sentence
+    assert found.to_dict()["points"][2]["matched_mean"]["recall"] == 1.0
     assert segmenter.fingerprint() == before
     assert EditStack.of(segmenter).entries == ()
 
 
-def test_an_edit_that_gains_nothing_is_not_worth_it(segmenter, edit, slices, monkeypatch):
+def test_an_edit_that_costs_recall_is_not_worth_it(segmenter, edit, slices, monkeypatch):
     act_as(monkeypatch, segmenter, edit, best=0.0)
     found = choose_strength(segmenter, edit, slices[:1], strengths=STRENGTHS)
     assert not found.worth_it
     assert found.strength == 0.1
-    assert "not worth" in found.sentence
+    assert "costs more than 0.035 of mean recall" in found.sentence
+
+
+def test_an_edit_that_gains_nothing_is_not_worth_it(segmenter, edit, slices, monkeypatch):
+    act_as(monkeypatch, segmenter, edit, best=0.0)
+    found = choose_strength(segmenter, edit, slices[:1], strengths=STRENGTHS, recall_loss=1.0)
+    assert not found.worth_it
+    assert "try another slice or fill" in found.sentence
+
+
+def test_the_recall_budget_is_kept(segmenter, edit, slices, monkeypatch):
+    act_as(monkeypatch, segmenter, edit, best=0.2)
+    generous = choose_strength(segmenter, edit, slices[:1], strengths=(0.1, 0.5), recall_loss=0.5)
+    strict = choose_strength(segmenter, edit, slices[:1], strengths=(0.1, 0.5))
+    assert (generous.strength, strict.strength) == (0.5, 0.1)
+    assert generous.worth_it
+    assert strict.worth_it
+
+
+def test_the_strengths_tried_are_the_solvers(segmenter, scene, slices):
+    edit = rewrite(segmenter, *scene, solver=Adam(steps=2, lr=1e-4))
+    found = choose_strength(segmenter, edit, slices[:1])
+    assert [strength for strength, _ in found.points] == [0.0, *STRENGTHS_TRIED["adam"]]
 
 
 def test_with_real_predictions(segmenter, edit, slices):

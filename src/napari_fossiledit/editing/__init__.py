@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_fossiledit.editing.edit_file import load_edit, save_edit
     from napari_fossiledit.editing.edit_stack import EditEntry, EditStack
     from napari_fossiledit.editing.features import Captured, capture, layer_mask, pool_mask
-    from napari_fossiledit.editing.layers import default_layers
+    from napari_fossiledit.editing.layers import default_layers, output_layers
     from napari_fossiledit.editing.rewriting import rewrite, rewrite_task
     from napari_fossiledit.editing.settings import Adam, Ridge, solver_from_dict
     from napari_fossiledit.editing.strength import (
@@ -36,6 +36,7 @@ _HOMES = {
     "choose_strength": "strength",
     "choose_strength_task": "strength",
     "default_layers": "layers",
+    "output_layers": "layers",
     "layer_mask": "features",
     "load_edit": "edit_file",
     "pool_mask": "features",
@@ -59,6 +60,7 @@ __all__ = [
     "default_layers",
     "layer_mask",
     "load_edit",
+    "output_layers",
     "pool_mask",
     "rewrite",
     "rewrite_task",

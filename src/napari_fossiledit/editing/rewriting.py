@@ -79,7 +79,7 @@ def rewrite(
     layers : iterable of str, optional
         Names from ``segmenter.editable_layers()``; default: all output convolutions of the FPN.
     solver : Ridge or Adam, optional
-        Default: ``Ridge(damping=0.01)``, with ``keep_weight=1`` where slices to keep are given.
+        Default: ``Ridge(damping=0.1)``, with ``keep_weight=1`` where slices to keep are given.
     keep : sequence of (image, fossils)
         Other labelled slices whose fossils' features shall stay; those of the edited slice are
         added when the solver has a keep weight.

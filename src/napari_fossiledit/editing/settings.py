@@ -46,7 +46,7 @@ class Ridge:
         Weight of the keep set (the fossils of the edit's slice and of the slices to keep).
     """
 
-    damping: float = 0.01
+    damping: float = 0.1
     keep_weight: float = 0.0
 
     @property
@@ -86,7 +86,7 @@ class Adam:
         Adam's learning rate.
     """
 
-    steps: int = 35
+    steps: int = 70
     lr: float = 5e-5
 
     @property

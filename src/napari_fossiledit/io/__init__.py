@@ -15,6 +15,7 @@ from napari_fossiledit.io.save import (
     write_bytes,
     write_image,
     write_json,
+    write_label_slices,
     write_labels,
 )
 from napari_fossiledit.io.stack import Stack, open_stack
@@ -37,5 +38,6 @@ __all__ = [
     "write_bytes",
     "write_image",
     "write_json",
+    "write_label_slices",
     "write_labels",
 ]

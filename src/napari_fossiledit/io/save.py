@@ -14,7 +14,7 @@ import math
 import os
 import secrets
 import shutil
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,18 @@ from numpy.typing import NDArray
 
 from napari_fossiledit.errors import InputError, OutputError
 
-__all__ = ["atomic", "write_bytes", "write_image", "write_json", "write_labels"]
+__all__ = [
+    "atomic",
+    "write_bytes",
+    "write_image",
+    "write_json",
+    "write_label_slices",
+    "write_labels",
+]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _LITTLE = 2**20  # bytes
+_LARGEST_CLASSIC = 2**32 - 2**25  # bytes; beyond it a TIFF needs 64-bit offsets
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
@@ -119,10 +127,7 @@ def write_labels(
     if labels.dtype.kind not in "uib":
         raise InputError(f"Labels for {path.name} must be whole numbers, not {labels.dtype}.")
     if suffix in {".tif", ".tiff"}:
-        metadata: dict[str, Any] = {"axes": "ZYX"[3 - labels.ndim :]}
-        if voxel_size is not None:
-            metadata["voxel_size_mm"] = [float(v) for v in voxel_size]
-        options = {"compression": "zlib", "metadata": metadata, "photometric": "minisblack"}
+        options = _label_options(labels.ndim, voxel_size)
         _write_tiff(path, labels.astype(np.int32, copy=False), options)
     elif suffix == ".png":
         if labels.ndim != 2 or (labels.size and int(labels.max()) > np.iinfo(np.uint16).max):
@@ -134,7 +139,45 @@ def write_labels(
         raise InputError(f"Labels are written as .tif or .png, not as {path.name}: rename it.")
 
 
-def _write_tiff(path: Path, array: NDArray[Any], options: dict[str, Any]) -> None:
+def write_label_slices(
+    path: str | Path,
+    slices: Iterable[NDArray[np.integer]],
+    shape: tuple[int, int, int],
+    *,
+    voxel_size: tuple[float, float, float] | None = None,
+) -> None:
+    """Write a TIFF of labels slice by slice, so that the volume need not fit into memory.
+
+    Parameters
+    ----------
+    path : path
+        ``.tif``
+    slices : iterable of (y, x) integer
+        As many as ``shape`` says.
+    shape : (z, y, x)
+    voxel_size : (z, y, x) in mm, optional
+
+    Raises
+    ------
+    OutputError
+        See `atomic`.
+    """
+    # One strip a slice, so that tifffile takes the iterable's items as they come.
+    pages = (np.asarray(labels).astype(np.int32) for labels in slices)
+    more: dict[str, Any] = {"shape": shape, "dtype": np.int32, "rowsperstrip": shape[1]}
+    # The size before compression decides, as that after it is not known yet.
+    more["bigtiff"] = int(np.prod(shape, dtype=np.int64)) * 4 > _LARGEST_CLASSIC
+    _write_tiff(Path(path), pages, _label_options(3, voxel_size) | more)
+
+
+def _label_options(axes: int, voxel_size: tuple[float, float, float] | None) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"axes": "ZYX"[3 - axes :]}
+    if voxel_size is not None:
+        metadata["voxel_size_mm"] = [float(v) for v in voxel_size]
+    return {"compression": "zlib", "metadata": metadata, "photometric": "minisblack"}
+
+
+def _write_tiff(path: Path, array: Any, options: dict[str, Any]) -> None:
     import tifffile
 
     with atomic(path) as temporary:

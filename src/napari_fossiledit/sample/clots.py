@@ -17,7 +17,7 @@ CHAMBERS = 18
 MARGIN_MM = 3.0
 PER_MM3 = 0.033  # clots wanted per mm3 where they are richest, before cups hide a part of them
 ENCRUSTING = 0.65  # share of the clots that sit on a cup's wall
-POOR, RICH = 0.245, 0.92  # shares of the clots to keep: 3.6 % and 12 % of the pixels are clots
+POOR, RICH = 0.07, 0.92  # shares of the clots to keep: 1 % and 12 % of the pixels are clots
 BED_MM = 33.0  # a poor bed returns at this distance
 
 

@@ -70,7 +70,7 @@ class ReefModel:
     shape : (int, int, int)
         Slices, rows, columns.
     stage : {"poor", "rich"}, optional
-        How many calcimicrobe clots there are: about 3.6 % or 12 % of the pixels. By default a
+        How many calcimicrobe clots there are: about 1 % or 12 % of the pixels. By default a
         poor bed (the first slices, again every 66) passes smoothly into rich rock. All else is
         the same rock in every stage.
     """

@@ -16,7 +16,7 @@ from napari_fossiledit.sample.splits import TRAINING_SEED, TRAINING_Z, training_
 
 __all__ = ["train_demo", "train_demo_task"]
 
-STEPS = 600
+STEPS = 500
 SEED = 0
 
 

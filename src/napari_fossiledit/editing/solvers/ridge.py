@@ -68,7 +68,7 @@ def ridge(
     bias: torch.Tensor | None = None,
     *,
     mask: torch.Tensor | None = None,
-    damping: float = 0.01,
+    damping: float = 0.1,
     keep_keys: KeepKeys | None = None,
     keep_weight: float = 0.0,
     value: torch.Tensor | None = None,
@@ -134,7 +134,7 @@ def ridge_task(
     bias: torch.Tensor | None = None,
     *,
     mask: torch.Tensor | None = None,
-    damping: float = 0.01,
+    damping: float = 0.1,
     keep_keys: KeepKeys | None = None,
     keep_weight: float = 0.0,
     value: torch.Tensor | None = None,
@@ -265,7 +265,7 @@ def _cholesky_solve(gram: torch.Tensor, right: torch.Tensor, dtype: torch.dtype)
     if int(info) != 0 or not float(diagonal.min()) ** 2 > noise * largest:
         raise InputError(
             "The edit cannot be solved, because the features of the chosen area are not varied "
-            "enough (the system is singular): raise the damping, e.g. to 0.01."
+            "enough (the system is singular): raise the damping, e.g. to 0.1."
         )
     checkpoint()
     if gram.device.type == "cpu":

@@ -1,0 +1,127 @@
+"""Opening the Workbench, and how long the event loop is blocked while a model works.
+
+A timer in a real, shown viewer ticks every few milliseconds; the longest silence between two
+ticks is how long a user's click would have waited. Needs a display or a virtual screen.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import numpy as np
+from common import Row
+
+os.environ.setdefault("NAPARI_CONFIG", "")
+
+
+class Ticker:
+    """The longest gap between two ticks of a timer on the event loop."""
+
+    def __init__(self) -> None:
+        from qtpy.QtCore import Qt, QTimer
+
+        self.timer = QTimer()
+        self.timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self.timer.setInterval(2)
+        self.timer.timeout.connect(self._tick)
+        self.gaps: list[float] = []
+        self._last = 0.0
+
+    def __enter__(self) -> Ticker:
+        self.gaps.clear()
+        self._last = time.perf_counter()
+        self.timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._tick()
+        self.timer.stop()
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self.gaps.append(now - self._last)
+        self._last = now
+
+    @property
+    def worst(self) -> float:
+        """Longest silence in milliseconds."""
+        return 1000 * max(self.gaps)
+
+
+def wait(done: Any, seconds: float = 300) -> None:
+    """Run the event loop until ``done()``."""
+    from qtpy.QtCore import QEventLoop, QTimer
+
+    loop = QEventLoop()
+    check = QTimer()
+    check.setInterval(20)
+    limit = time.monotonic() + seconds
+
+    def look() -> None:
+        if done() or time.monotonic() > limit:
+            loop.quit()
+
+    check.timeout.connect(look)
+    check.start()
+    loop.exec_() if hasattr(loop, "exec_") else loop.exec()
+    check.stop()
+    if not done():
+        raise TimeoutError("the task did not end in time")
+
+
+def measure() -> list[Row]:
+    """Open the Workbench on the sample reef, segment a slice, solve an edit."""
+    import torch  # noqa: F401 - before Qt on Windows
+    from napari import Viewer
+
+    from napari_fossiledit import sample
+    from napari_fossiledit.widgets.workbench import Workbench
+
+    viewer = Viewer()
+    wait(lambda: True)
+    reef = sample.reef(seed=0, shape=(8, 384, 384))
+    place = {"scale": reef.voxel_size, "units": ("mm",) * 3, "axis_labels": ("z", "y", "x")}
+    viewer.add_image(reef.image, rgb=True, name="reef", **place)
+    viewer.add_labels(np.asarray(reef.labels), name="fossils", **place)
+
+    started = time.perf_counter()
+    workbench = Workbench(viewer)
+    viewer.window.add_dock_widget(workbench, name="Workbench")
+    wait(lambda: workbench.isVisible())
+    opening = time.perf_counter() - started
+
+    runner = workbench.bench.runner
+    failures: list[str] = []
+    runner.ended.connect(lambda end: end.state == "done" or failures.append(end.message))
+
+    def worst(press: Any) -> float:
+        wait(press.isEnabled)
+        with Ticker() as ticker:
+            press.click()
+            wait(lambda: not runner.busy)
+            settle = time.monotonic() + 0.5
+            wait(lambda: time.monotonic() > settle)
+        if failures:
+            raise RuntimeError(failures[-1])
+        return ticker.worst
+
+    pages = workbench.pages
+    loading = worst(pages["Model"].load)
+    segmenting = worst(pages["Segment"].start)
+    rewrite = pages["Rewrite"]
+    rewrite.auto.setChecked(False)
+    mending = worst(rewrite.mend)
+    viewer.close()
+    how = "longest silence of a 2 ms timer in a shown window, software OpenGL"
+    return [
+        Row("opening the Workbench", opening, "s", 1.5, "to the first event after it is shown"),
+        Row("event loop blocked, loading the model", loading, "ms", None, how),
+        Row("event loop blocked, segmenting a slice", segmenting, "ms", 100, how),
+        Row("event loop blocked, solving an edit", mending, "ms", 100, how),
+    ]
+
+
+if __name__ == "__main__":
+    print("\n".join(row.line() for row in measure()))

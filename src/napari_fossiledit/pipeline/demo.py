@@ -1,0 +1,241 @@
+"""The demo: the whole loop on the sample reef, with a report.
+
+A demo model trained on six slices takes calcimicrobe clots for archaeocyathids; the probe shows
+it; one edit from one training slice, its strength chosen on the other five, is measured on reefs
+that chose nothing, beside the mask threshold and the score threshold.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_fossiledit.instances import Instances, LabelledSlice
+from napari_fossiledit.pipeline.curves import Comparison, compare_task
+from napari_fossiledit.pipeline.probe import ProbeResult, probe_task
+from napari_fossiledit.pipeline.segment import segment_task
+from napari_fossiledit.progress import Progress, Task, run
+
+if TYPE_CHECKING:
+    from napari_fossiledit.editing import Edit, StrengthChoice
+    from napari_fossiledit.models.segmenter import Segmenter
+
+__all__ = ["DemoResult", "DemoSize", "demo", "demo_task"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class DemoSize:
+    """How much the demo measures.
+
+    Attributes
+    ----------
+    seeds : tuple of int
+        Reefs that are reported on.
+    zs : tuple of int
+        Their slices.
+    strengths : tuple of float
+        Points of the strength curve.
+    volume : (int, int, int)
+        Slices, rows and columns of the block that is shown in 3D.
+    """
+
+    seeds: tuple[int, ...] = (3000, 3001, 3002, 3003)
+    zs: tuple[int, ...] = (8, 24, 40)
+    strengths: tuple[float, ...] = (0.1, 0.2, 0.3)
+    volume: tuple[int, int, int] = (20, 224, 224)
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """All that the report tells."""
+
+    probe: ProbeResult
+    probed: list[LabelledSlice]
+    edit: Edit
+    choice: StrengthChoice
+    comparison: Comparison
+    slices: list[LabelledSlice]
+    volume_before: NDArray[np.int32]
+    volume_after: NDArray[np.int32]
+    volume_truth: NDArray[np.int32]
+    voxel_size: tuple[float, float, float]
+    model: dict[str, Any]
+    seconds: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """``metrics.json``: figures only."""
+        return {
+            **self.comparison.to_dict(),
+            "probe": self.probe.to_dict(),
+            "choice": self.choice.to_dict(),
+            "edit": self.edit.provenance,
+            "slices": [piece.name for piece in self.slices],
+            "model": self.model,
+            "seconds": {key: round(value, 2) for key, value in self.seconds.items()},
+        }
+
+
+def demo_task(
+    out: str | Path, *, segmenter: Segmenter | None = None, size: DemoSize | None = None
+) -> Task[DemoResult]:
+    """Run the whole loop and write its report.
+
+    Parameters
+    ----------
+    out : path
+        Folder for ``report.html``, ``metrics.json``, ``figures/``, ``edit.safetensors`` and the
+        label volumes; made when it is missing.
+    segmenter : Segmenter, optional
+        By default the demo model.
+    size : DemoSize, optional
+
+    Raises
+    ------
+    OutputError
+        When the folder cannot be written.
+    """
+    from napari_fossiledit import editing, models, perturb
+    from napari_fossiledit.editing import EditStack
+    from napari_fossiledit.io import make_folder
+    from napari_fossiledit.pipeline.report import write_report
+    from napari_fossiledit.sample import splits
+
+    size = size or DemoSize()
+    folder = make_folder(out)
+    seconds: dict[str, float] = {}
+    started = time.perf_counter()
+    yield Progress(0, 0, "Loading the demo model")
+    segmenter = segmenter or models.load("demo")
+    yield Progress(0, 0, "Making the sample reef")
+    labelled = splits.training_slices()
+    unseen = splits.unseen_slices(size.seeds, size.zs)
+    seconds["sample reef"] = time.perf_counter() - started
+
+    with EditStack.of(segmenter).kept():
+        probed = unseen[: min(3, len(unseen))]
+        probe = yield from _timed(seconds, "probe", "Probe", probe_task(segmenter, probed))
+
+        first, others = labelled[0], labelled[1:]
+        perturbed = perturb.apply(first.image, first.fossils, perturb.Median())
+        edit = yield from _timed(
+            seconds,
+            "edit",
+            "Edit",
+            editing.rewrite_task(segmenter, first.image, perturbed, first.fossils),
+        )
+        choice = yield from _timed(
+            seconds, "strength", "Strength", editing.choose_strength_task(segmenter, edit, others)
+        )
+        comparison = yield from _timed(
+            seconds,
+            "comparison",
+            "Unseen reefs",
+            compare_task(segmenter, edit, choice.strength, unseen, strengths=size.strengths),
+        )
+        volumes = yield from _timed(
+            seconds,
+            "3D",
+            "3D",
+            _volumes_task(segmenter, edit, choice.strength, size),
+        )
+    seconds["total"] = time.perf_counter() - started
+    result = DemoResult(
+        probe=probe,
+        probed=probed,
+        edit=edit,
+        choice=choice,
+        comparison=comparison,
+        slices=unseen,
+        volume_before=volumes[0],
+        volume_after=volumes[1],
+        volume_truth=volumes[2],
+        voxel_size=(0.5, 0.145, 0.145),
+        model={"name": segmenter.name, "fingerprint": segmenter.fingerprint()},
+        seconds=seconds,
+    )
+    yield Progress(0, 0, "Writing the report")
+    write_report(folder, result)
+    return result
+
+
+def demo(
+    out: str | Path, *, segmenter: Segmenter | None = None, size: DemoSize | None = None
+) -> DemoResult:
+    """Run `demo_task` to its end."""
+    return run(demo_task(out, segmenter=segmenter, size=size))
+
+
+def _volumes_task(
+    segmenter: Segmenter, edit: Edit, strength: float, size: DemoSize
+) -> Task[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]]:
+    """A block of neighbouring slices, linked: without the edit, with it, and as labelled."""
+    from napari_fossiledit import volume
+    from napari_fossiledit.editing import EditStack
+    from napari_fossiledit.sample import splits
+    from napari_fossiledit.sample.reef import ReefModel
+
+    depth, height, width = size.volume
+    reef = ReefModel(size.seeds[0], splits.SHAPE)
+    pieces = [reef.slice(z) for z in range(depth)]
+    images = [piece.image[:height, :width] for piece in pieces]
+    truth = np.stack([piece.labels[:height, :width] for piece in pieces]).astype(np.int32)
+    linked = []
+    with EditStack.of(segmenter).trial(edit) as set_strength:
+        for i, step in enumerate((0.0, strength)):
+            set_strength(step)
+            found: list[Instances] = []
+            task = segment_task(segmenter, images)
+            found = yield from _offset(task, i, 2)
+            linked.append(volume.link(item.to_labels() for item in found))
+    return linked[0], linked[1], truth
+
+
+def _offset(task: Task[T], part: int, parts: int) -> Task[T]:
+    """Count a task's progress as one of several equal parts."""
+    while True:
+        try:
+            progress = next(task)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        yield Progress(
+            part * progress.total + progress.done, progress.total * parts, progress.message
+        )
+
+
+def _timed(
+    seconds: dict[str, float], key: str, title: str, task: Task[T]
+) -> Generator[Progress, None, T]:
+    """Drive a task, name it in its messages and note how long it took."""
+    started = time.perf_counter()
+    while True:
+        try:
+            progress = next(task)
+        except StopIteration as stop:
+            seconds[key] = time.perf_counter() - started
+            result: T = stop.value
+            return result
+        yield Progress(progress.done, progress.total, f"{title}: {progress.message}")
+
+
+def shown_slice(slices: Sequence[LabelledSlice], comparison: Comparison) -> int:
+    """The slice on which the edit changes most: where its effect is best seen."""
+    from napari_fossiledit.metrics import overlaps
+
+    changes = []
+    pairs = zip(slices, comparison.before.predictions, comparison.after.predictions, strict=True)
+    for piece, before, after in pairs:
+        counts = []
+        for found in (before.above(0.5), after.above(0.5)):
+            iou = overlaps(piece.labels, found).iou
+            counts.append(int((iou.max(axis=0) < 0.1).sum()) if iou.shape[0] else len(found))
+        changes.append(abs(counts[0] - counts[1]))
+    return int(np.argmax(changes))
