@@ -67,7 +67,7 @@ def test_an_edit_that_gains_nothing_is_not_worth_it(segmenter, edit, slices, mon
 
 
 def test_the_recall_budget_is_kept(segmenter, edit, slices, monkeypatch):
-    act_as(monkeypatch, segmenter, edit, best=0.2)
+    act_as(monkeypatch, segmenter, edit, best=0.2)  # at 0.5 a fifth of the fossil is lost
     generous = choose_strength(segmenter, edit, slices[:1], strengths=(0.1, 0.5), recall_loss=0.5)
     strict = choose_strength(segmenter, edit, slices[:1], strengths=(0.1, 0.5))
     assert (generous.strength, strict.strength) == (0.5, 0.1)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +19,17 @@ def _only(folder: Path, *names: str) -> bool:
     return sorted(f.name for f in folder.iterdir()) == sorted(names)
 
 
+def _interrupted(writing: AbstractContextManager[Path], below: str = "") -> None:
+    with writing as temporary:
+        (temporary / below if below else temporary).write_text("half")
+        raise KeyboardInterrupt
+
+
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     target = tmp_path / "a.txt"
     target.write_text("old")
-    with pytest.raises(KeyboardInterrupt), io.atomic(target) as temporary:
-        temporary.write_text("half")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        _interrupted(io.atomic(target))
     assert target.read_text() == "old"
     assert _only(tmp_path, "a.txt")
     with io.atomic(target) as temporary:
@@ -86,16 +92,14 @@ def test_missing_and_mistaken_folders(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_filled_whole_or_not_at_all(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), io.atomic_folder(tmp_path / "new") as folder:
-        (folder / "a.txt").write_text("x")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        _interrupted(io.atomic_folder(tmp_path / "new"), "a.txt")
     assert _only(tmp_path)
     kept = tmp_path / "kept"
     kept.mkdir()
     (kept / "mine.txt").write_text("mine")
-    with pytest.raises(RuntimeError), io.atomic_folder(kept) as folder:
-        (folder / "a.txt").write_text("x")
-        raise RuntimeError
+    with pytest.raises(KeyboardInterrupt):
+        _interrupted(io.atomic_folder(kept), "a.txt")
     assert _only(kept, "mine.txt")
     with io.atomic_folder(kept) as folder:
         (folder / "sub").mkdir()
@@ -141,3 +145,15 @@ def test_what_a_format_cannot_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="8-bit"):
         io.write_image(tmp_path / "i.png", IMAGE.astype(float))
     assert _only(tmp_path)
+
+
+def test_slices_are_written_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "l.tif"
+    for limit in (2**32, 0):  # classic and with 64-bit offsets
+        monkeypatch.setattr("napari_fossiledit.io.save._LARGEST_CLASSIC", limit)
+        io.write_label_slices(path, iter(NOISE), NOISE.shape, voxel_size=(0.5, 0.1, 0.1))
+        assert np.array_equal(io.read_labels(path), NOISE)
+        stack = io.open_stack(path)
+        assert stack.voxel_size == (0.5, 0.1, 0.1)
+        assert len(stack) == 2
+        assert stack[1].shape == (256, 256, 3)

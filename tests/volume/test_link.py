@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -93,7 +95,7 @@ def test_links_join_overlapping_masks_only(labels: np.ndarray, gap: int) -> None
         assert len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(pairs)
     for i in np.unique(linked[linked > 0]):
         where = [z for z in range(4) if (linked[z] == i).any()]
-        for a, b in zip(where, where[1:], strict=False):
+        for a, b in pairwise(where):
             assert b - a <= gap
             both = (linked[a] == i) & (linked[b] == i)
             either = (linked[a] == i) | (linked[b] == i)

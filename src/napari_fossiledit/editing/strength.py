@@ -2,9 +2,9 @@
 
 Strength decides: beyond a narrow window recall collapses (methods, section 7). So it is scanned,
 never guessed. Precision counts more than recall here, as a false pixel spoils measurements on the
-3D model: the strength of highest mean precision is taken among those that cost at most
-`RECALL_LOSS` of mean recall (*ours*; the budget was chosen on development reefs). Mean IoU would
-not do: on slices that the model was trained on, it only falls.
+3D model: the strongest edit is taken that costs at most `RECALL_LOSS` of mean recall (*ours*; the
+budget was chosen on development reefs). Neither mean IoU nor precision would do as the measure: on
+slices that the model was trained on, IoU only falls and precision hardly changes.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class StrengthChoice:
     Attributes
     ----------
     strength : float
-        The tried strength of highest mean precision (matched instances) within the recall budget;
-        the lowest one tried where none keeps to it.
+        The highest strength tried that keeps to the recall budget (matched instances); the lowest
+        one tried where none does.
     worth_it : bool
         Whether it keeps to the budget and gains at least `WORTH_IT` over no edit.
     points : list of (float, InstanceScores)
@@ -165,8 +165,7 @@ def _choice(
     before = points[0][1].matched_mean
     floor = before.recall - recall_loss
     kept = [point for point in points[1:] if point[1].matched_mean.recall >= floor]
-    # Of equals the first, which is the weakest edit.
-    strength, scores = max(kept or points[1:2], key=lambda point: point[1].matched_mean.precision)
+    strength, scores = kept[-1] if kept else points[1]
     after = scores.matched_mean
     gain = after.precision - before.precision
     where = "the labelled slice" if count == 1 else f"{count} labelled slices"
@@ -176,10 +175,13 @@ def _choice(
     )
     worth_it = bool(kept) and gain >= WORTH_IT
     if worth_it:
-        sentence = f"Strength {strength:g} is best on {where}: {figures}."
+        sentence = (
+            f"Strength {strength:g} is the highest that costs at most {recall_loss:g} of "
+            f"mean recall on {where}: {figures}."
+        )
     elif kept:
         sentence = (
-            f"This edit is not worth applying: at its best strength ({strength:g}) {where} show "
+            f"This edit is not worth applying: at strength {strength:g} {where} show "
             f"{figures}; try another slice or fill, or correct labels and train."
         )
     else:

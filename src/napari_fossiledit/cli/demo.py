@@ -1,0 +1,50 @@
+"""``fossiledit demo``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_fossiledit.cli import options
+from napari_fossiledit.cli.console import drive, load_model, report, scores_lines
+
+__all__ = ["demo"]
+
+
+def demo(
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for the report, figures and volumes.")
+    ] = Path("fossiledit-demo"),
+    device: options.Device = options.DeviceName.auto,
+    viewer: Annotated[
+        bool, typer.Option("--viewer/--no-viewer", help="Open napari with the Workbench after it.")
+    ] = False,
+    json: options.Json = None,
+) -> None:
+    """Show the whole loop on the sample reef: what the model errs on, the edit, what it changes."""
+    from napari_fossiledit import io
+    from napari_fossiledit.pipeline.demo import demo_task
+
+    io.make_folder(out)
+    if json is not None:
+        io.check_writable(json)
+    result = drive(demo_task(out, segmenter=load_model("demo", device.value)))
+    figures = result.to_dict()
+    report(json, figures)
+    typer.echo(result.probe.diagnosis)
+    typer.echo(scores_lines({"before": figures["before"], "after": figures["after"]}))
+    typer.echo(result.comparison.sentence)
+    typer.echo(f"The report is {out / 'report.html'}: open it in a browser.")
+    if viewer:
+        _open_viewer()
+
+
+def _open_viewer() -> None:
+    import subprocess
+    import sys
+
+    subprocess.run(
+        [sys.executable, "-m", "napari", "--plugin", "napari-fossiledit", "Workbench"], check=False
+    )

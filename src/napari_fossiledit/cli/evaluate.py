@@ -1,0 +1,76 @@
+"""``fossiledit evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_fossiledit.cli import options
+from napari_fossiledit.cli.console import drive, labelled, load_model, report, scores_lines
+
+if TYPE_CHECKING:
+    from napari_fossiledit.pipeline import Evaluation
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    images: options.Images,
+    labels: options.Labels,
+    confusers: options.Confusers = None,
+    model: options.Model = "demo",
+    edit: Annotated[
+        Path | None, typer.Option("--edit", help="Compare the model with and without this edit.")
+    ] = None,
+    strength: Annotated[
+        float | None,
+        typer.Option(
+            "--strength", min=0, help="The edit's strength; default: the one chosen for it."
+        ),
+    ] = None,
+    device: options.Device = options.DeviceName.auto,
+    seed: options.Seed = 0,
+    json: options.Json = None,
+) -> None:
+    """Score the model on labelled slices, as it is or before and after an edit."""
+    from napari_fossiledit import io
+
+    found = labelled(images, labels, confusers)
+    if json is not None:
+        io.check_writable(json)
+    segmenter = load_model(model, device.value)
+    if edit is None:
+        from napari_fossiledit.pipeline import evaluate_task
+
+        figures = _figures(drive(evaluate_task(segmenter, found.slices)), seed)
+        columns, sentence = {"model": figures}, ""
+    else:
+        from napari_fossiledit import editing
+        from napari_fossiledit.editing.edit import check_strength
+        from napari_fossiledit.metrics import difference
+        from napari_fossiledit.pipeline.curves import compare_task
+
+        loaded = editing.load_edit(edit)
+        weight = loaded.strength if strength is None else check_strength(strength)
+        result = drive(compare_task(segmenter, loaded, weight, found.slices))
+        before, after = _figures(result.before, seed), _figures(result.after, seed)
+        changes = difference(result.before.scores, result.after.scores, seed=seed)
+        columns, sentence = {"before": before, "after": after}, result.sentence
+        # What a raised mask threshold gives without an edit stands beside it.
+        figures = result.to_dict() | after
+        figures["before"] = before
+        figures["differences"] = {key: value.to_dict() for key, value in changes.items()}
+        figures["edit"] = {"file": edit.name, "name": loaded.name, "strength": weight}
+    report(json, figures | {"model": segmenter.name, "seed": seed})
+    typer.echo(scores_lines(columns))
+    if sentence:
+        typer.echo(sentence)
+
+
+def _figures(evaluation: Evaluation, seed: int) -> dict[str, Any]:
+    return {
+        **evaluation.scores.to_dict(seed=seed),
+        "average_precision": dict(evaluation.average_precision),
+    }

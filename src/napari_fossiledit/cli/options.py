@@ -1,0 +1,82 @@
+"""Arguments and options that commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "Confusers",
+    "Device",
+    "DeviceName",
+    "Fill",
+    "Images",
+    "Json",
+    "Labels",
+    "Model",
+    "Seed",
+    "Target",
+    "TargetName",
+]
+
+
+class DeviceName(StrEnum):
+    """Where a model computes."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+class TargetName(StrEnum):
+    """What a perturbation paints."""
+
+    others = "others"
+    fossils = "fossils"
+
+
+Images = Annotated[
+    Path,
+    typer.Argument(
+        metavar="IMAGES", help="A folder of PNG, JPEG or TIFF slices, a TIFF, or one image."
+    ),
+]
+Labels = Annotated[
+    Path,
+    typer.Argument(
+        metavar="LABELS",
+        help="Labels: a TIFF or PNG, or a folder of them named like the images "
+        "(_mask or _labels may follow the name). 0 is background.",
+    ),
+]
+Confusers = Annotated[
+    Path | None,
+    typer.Option(
+        "--confusers", help="Where fossils of other kinds lie: a file or folder as LABELS."
+    ),
+]
+Model = Annotated[
+    str, typer.Option("--model", help="'demo', or a model file (.safetensors, .pth).")
+]
+Device = Annotated[
+    DeviceName, typer.Option("--device", help="Where to compute; auto takes the fastest there is.")
+]
+Seed = Annotated[
+    int, typer.Option("--seed", min=0, help="The same seed gives the same result, to the byte.")
+]
+Json = Annotated[Path | None, typer.Option("--json", help="Also write all figures to this file.")]
+Fill = Annotated[
+    str,
+    typer.Option(
+        "--fill",
+        help="What is painted: 'median' (of all but the fossils), 'median:y0,x0,y1,x1' (of a "
+        "window), or 'colour:r,g,b'.",
+    ),
+]
+Target = Annotated[
+    TargetName, typer.Option("--target", help="Paint all but the fossils, or the fossils.")
+]

@@ -1,0 +1,131 @@
+"""``fossiledit segment``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from napari_fossiledit.cli import options
+from napari_fossiledit.cli.console import drive, load_model, note, report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_fossiledit.instances import Instances
+    from napari_fossiledit.io import Stack
+
+__all__ = ["segment"]
+
+
+def segment(
+    images: options.Images,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", help="A .tif for all slices, a .png for one, or a folder: a .tif each."
+        ),
+    ],
+    model: options.Model = "demo",
+    score: Annotated[
+        float, typer.Option("--score", min=0, max=1, help="Least confidence of a detection.")
+    ] = 0.5,
+    edit: Annotated[
+        Path | None, typer.Option("--edit", help="Apply this edit to the model first.")
+    ] = None,
+    strength: Annotated[
+        float | None, typer.Option("--strength", help="The edit's strength; default: its own.")
+    ] = None,
+    link: Annotated[
+        bool, typer.Option("--link", help="Give one fossil the same label in neighbouring slices.")
+    ] = False,
+    device: options.Device = options.DeviceName.auto,
+    seed: options.Seed = 0,
+    json: options.Json = None,
+) -> None:
+    """Find the fossils of every slice and write them as labels."""
+    from napari_fossiledit import io
+    from napari_fossiledit.cli.edits import apply_edit
+    from napari_fossiledit.pipeline import segment_task
+
+    stack = io.open_stack(images)
+    note(stack.notes)
+    _check_out(out, len(stack), json)
+    segmenter = load_model(model, device.value)
+    applied = None if edit is None else apply_edit(segmenter, edit, strength)
+    slices = cast("Sequence[NDArray[np.uint8]]", stack.images)
+    found = drive(segment_task(segmenter, slices, stack.names, score_threshold=score))
+    _write(out, stack, _labels(found, link))
+    figures = _figures(stack, found) | {
+        "model": segmenter.name,
+        "fingerprint": segmenter.fingerprint(),
+        "edit": applied,
+        "score": score,
+        "linked": link,
+        "seed": seed,
+    }
+    report(json, figures)
+    total = sum(len(item) for item in found)
+    typer.echo(f"{total} instances in {len(stack)} slices, written to {out}.")
+
+
+def _check_out(out: Path, count: int, json: Path | None) -> None:
+    from napari_fossiledit import io
+    from napari_fossiledit.errors import InputError
+
+    suffix = out.suffix.lower()
+    if suffix == ".png" and count > 1:
+        raise InputError(
+            f"{out.name}: a PNG holds one slice, but there are {count}: write a .tif, or give a "
+            "folder."
+        )
+    if suffix in {".tif", ".tiff", ".png"}:
+        io.check_writable(out)
+    elif suffix:
+        raise InputError(f"Labels are written as .tif or .png, not as {out.name}: rename it.")
+    if json is not None:
+        io.check_writable(json)
+
+
+def _labels(found: list[Instances], link: bool) -> Iterator[NDArray[np.int32]]:
+    """Label images one by one: all slices of a stack together may not fit into memory."""
+    labels = (item.to_labels() for item in found)
+    if not link:
+        return labels
+    from napari_fossiledit.volume import iter_linked
+
+    return iter_linked(labels)
+
+
+def _write(out: Path, stack: Stack, labels: Iterator[NDArray[np.int32]]) -> None:
+    from napari_fossiledit import io
+
+    if out.suffix and len(stack) == 1:
+        io.write_labels(out, next(labels))
+        return
+    if out.suffix:
+        z, y, x, _ = stack.images.shape
+        io.write_label_slices(out, labels, (z, y, x), voxel_size=stack.voxel_size)
+        return
+    with io.atomic_folder(out) as folder:
+        for name, image in zip(stack.names, labels, strict=True):
+            io.write_labels(folder / f"{Path(name).stem}_labels.tif", image)
+
+
+def _figures(stack: Stack, found: list[Instances]) -> dict[str, Any]:
+    return {
+        "slices": [
+            {
+                "name": name,
+                "instances": len(item),
+                "share_of_pixels": float(item.union().mean()),
+                "scores": item.scores,
+            }
+            for name, item in zip(stack.names, found, strict=True)
+        ],
+        "instances": sum(len(item) for item in found),
+    }

@@ -1,0 +1,97 @@
+"""Disks that refuse: real tiny file systems where root may mount them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+def _mounted(folder: Path, options: str) -> bool:
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        return False
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that has room for 64 KB."""
+    folder = tmp_path / "full"
+    folder.mkdir()
+    mounted = _mounted(folder, "size=64k")
+    if not mounted:
+
+        def refuse(path: Path) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr("napari_fossiledit.io.save._flush", refuse)
+    yield folder
+    if mounted:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """A folder that cannot be written to."""
+    folder = tmp_path / "readonly"
+    folder.mkdir()
+    mounted = _mounted(folder, "size=64k,ro")
+    if not mounted:
+        if hasattr(os, "geteuid") and os.geteuid() == 0:
+            pytest.skip("root may write everywhere, and nothing can be mounted here")
+        folder.chmod(0o555)
+    yield folder
+    if mounted:
+        subprocess.run(["umount", str(folder)], check=True)
+    folder.chmod(0o755)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small untrained model as a file."""
+    return _model(tmp_path_factory.mktemp("models") / "tiny.safetensors", seed=1)
+
+
+@pytest.fixture(scope="session")
+def other_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same network with other weights."""
+    return _model(tmp_path_factory.mktemp("models") / "other.safetensors", seed=2)
+
+
+def _model(path: Path, seed: int) -> Path:
+    from napari_fossiledit import models
+    from napari_fossiledit.models.backbone_lite import LiteConfig
+    from napari_fossiledit.models.checkpoint import new_lite
+
+    config = LiteConfig(width=0.25, channels=16, box_width=32, mask_convolutions=1, proposals=40)
+    models.save(new_lite(config, name="tiny", seed=seed), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def reef(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three small slices of the sample reef, written by the command itself."""
+    from napari_fossiledit.cli import execute
+
+    folder = tmp_path_factory.mktemp("sample") / "reef"
+    assert execute(["sample", str(folder), "--seed", "3", "--shape", "3,64,96"]) == 0
+    return folder
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Tiny slices are quicker on one thread, above all where other work runs beside."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
