@@ -1,0 +1,1 @@
+"""The napari widgets: thin pages over the library, one shared session a viewer."""

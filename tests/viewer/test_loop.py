@@ -1,0 +1,214 @@
+"""The whole loop through the widgets, in a real viewer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_fossiledit.editing.strength import STRENGTHS_TRIED
+
+pytestmark = pytest.mark.viewer
+
+
+def same_place(layer, source) -> None:
+    np.testing.assert_allclose(layer.scale, source.scale)
+    np.testing.assert_allclose(layer.translate, source.translate)
+    assert layer.units == source.units
+    assert layer.axis_labels == source.axis_labels
+
+
+def test_segmenting_makes_a_new_layer_in_place_and_spares_the_users(ready) -> None:
+    before = ready.viewer.layers["fossils"].data.copy()
+    page = ready.page("Segment")
+    page.score.setValue(0.0)
+    ready.do(page.start)
+    ready.do(page.start)
+    first, second = ready.viewer.layers[-2:]
+    assert second.name == f"{first.name} 2"
+    same_place(first, ready.viewer.layers["reef"])
+    np.testing.assert_array_equal(ready.viewer.layers["fossils"].data, before)
+    np.testing.assert_array_equal(first.data, second.data)
+    assert first.data.shape == before.shape
+    used = {0, *np.unique(first.data)}
+    assert used <= set(first.features["index"])
+    assert set(first.features["slice"][1:]) == {1}
+
+
+def test_a_range_is_segmented_and_offered_in_3d(ready) -> None:
+    page = ready.page("Segment")
+    page.score.setValue(0.0)
+    page.scope.setCurrentIndex(1)
+    ready.settle()
+    page.first.setValue(1)
+    page.last.setValue(2)
+    ready.do(page.start)
+    made = ready.viewer.layers[-1]
+    assert made.data[1].any()
+    assert not made.data[[0, 3]].any()
+    specimens = ready.page("Specimens in 3D")
+    assert specimens.source.currentText() == made.name
+
+
+def test_probe_and_preview(ready) -> None:
+    page = ready.page("Find weaknesses")
+    ready.do(page.preview)
+    painted = ready.viewer.layers[-1]
+    image, labels = (ready.viewer.layers[name].data[1] for name in ("reef", "fossils"))
+    assert painted.data.shape == (1, *image.shape)
+    np.testing.assert_array_equal(painted.data[0][labels > 0], image[labels > 0])
+    assert len(np.unique(painted.data[0][labels == 0], axis=0)) == 1
+    assert painted.data_to_world((0, 0, 0))[0] == pytest.approx(2.5)
+    ready.do(page.probe)
+    assert page.table.rowCount() >= 6
+    assert page.diagnosis.text()
+    ready.press(page.show_layers)
+    assert sum("painted" in name for name in ready.names()) >= 4
+
+
+def test_the_mud_colour_is_picked_by_a_click(ready) -> None:
+    from types import SimpleNamespace
+
+    page = ready.page("Find weaknesses")
+    reef = ready.viewer.layers["reef"]
+    ready.viewer.layers.selection.active = ready.viewer.layers["fossils"]
+    page.fill.setCurrentIndex(1)
+    page._recipe_chosen()
+    ready.settle()
+    assert "Pick the mud" in page.preview.toolTip()
+    ready.press(page.pick)
+    assert ready.viewer.layers.selection.active is reef
+    event = SimpleNamespace(
+        position=tuple(reef.data_to_world((1, 50, 10))),
+        view_direction=None,
+        dims_displayed=[1, 2],
+    )
+    reef.mouse_drag_callbacks[-1](reef, event)
+    assert ready.session.recipe.colour == tuple(int(c) for c in reef.data[1, 50, 10])
+    assert not page.pick.isChecked()
+    assert len(reef.mouse_drag_callbacks) == 0
+    assert ready.viewer.layers.selection.active is ready.viewer.layers["fossils"]
+    ready.settle()
+    assert page.preview.isEnabled()
+
+
+def mend(ready, strength: float = 0.5):
+    page = ready.page("Rewrite")
+    page.auto.setChecked(False)
+    page.strength.setValue(strength)
+    ready.do(page.mend)
+    return page
+
+
+def test_mending_and_undoing_leaves_every_weight_bit_identical(ready) -> None:
+    base = ready.session.segmenter.fingerprint()
+    page = mend(ready)
+    assert len(ready.session.edits) == 1
+    assert ready.session.segmenter.fingerprint() != base
+    assert page.loss.series
+    ready.press(page.edits.remove)
+    ready.wait()
+    assert ready.session.segmenter.fingerprint() == base
+    assert len(ready.session.edits) == 0
+
+
+def test_strength_switch_name_and_file(ready, tmp_path) -> None:
+    base = ready.session.segmenter.fingerprint()
+    page = mend(ready)
+    edits = ready.session.edits
+    mended = ready.session.segmenter.fingerprint()
+    page.edits.slider.setValue(0.25)
+    ready.wait()
+    assert edits.entries[0].strength == 0.25
+    assert ready.session.segmenter.fingerprint() not in {base, mended}
+    item = page.edits.tree.topLevelItem(0)
+    item.setText(0, "less mud")
+    ready.wait()
+    assert edits.entries[0].name == "less mud"
+    from qtpy.QtCore import Qt
+
+    item.setCheckState(0, Qt.CheckState.Unchecked)
+    ready.wait()
+    assert ready.session.segmenter.fingerprint() == base
+    page.edits.save_to(str(tmp_path / "edit.safetensors"))
+    ready.wait()
+    ready.press(page.edits.clear)
+    page.edits.load_from(str(tmp_path / "edit.safetensors"))
+    ready.wait()
+    assert [(e.name, e.strength, e.active) for e in edits.entries] == [("less mud", 0.25, True)]
+
+
+def test_the_strength_is_chosen_on_other_labelled_slices(ready) -> None:
+    page = ready.page("Rewrite")
+    page.at_most.setValue(2)
+    ready.do(page.mend)
+    assert page.said.text()
+    assert list(page.scan.series[0].x) == [0.0, *STRENGTHS_TRIED["ridge"]]
+    assert ready.session.used_slices("reef") == {0, 1, 3}
+    entry = ready.session.edits.entries[0]
+    assert entry.strength == page.scan.series[0].x[page.scan.series[0].marked]
+
+
+def test_a_corrected_prediction_serves_as_fossils_at_once(ready) -> None:
+    segment = ready.page("Segment")
+    ready.do(segment.start)
+    prediction = ready.viewer.layers[-1]
+    prediction.data[1, 10:40, 10:40] = 1
+    page = ready.page("Rewrite")
+    page._choose_fossils(prediction.name)
+    mend(ready)
+    assert len(ready.session.edits) == 1
+
+
+def test_a_slice_without_fossils_is_said_and_nothing_changes(ready) -> None:
+    ready.viewer.layers["fossils"].data[1] = 0
+    base = ready.session.segmenter.fingerprint()
+    ready.press(ready.page("Rewrite").mend)
+    ready.wait()
+    assert ready.outcomes[-1].state == "failed"
+    assert "fossil" in ready.outcomes[-1].message
+    assert ready.session.segmenter.fingerprint() == base
+
+
+def test_compare_adds_layers_table_and_sentence(ready) -> None:
+    mend(ready)
+    page = ready.page("Compare")
+    page.curves.setChecked(False)
+    page.at_most.setValue(2)
+    mixed = ready.session.segmenter.fingerprint()
+    ready.do(page.start)
+    assert ready.session.segmenter.fingerprint() == mixed
+    assert page.table.rowCount() >= 9
+    assert page.sentence.text()
+    assert [name.split(": ")[1] for name in ready.names()[-3:]] == ["before", "after", "difference"]
+    same_place(ready.viewer.layers[-1], ready.viewer.layers["reef"])
+    compared = ready.session.result("compare")
+    assert 1 not in compared.slices, "the slice that made the edit must not judge it"
+    page.scope.setCurrentIndex(1)
+    ready.viewer.dims.set_point(0, 2.5)
+    ready.settle()
+    assert "flatter" in page.caution.text()
+
+
+def test_compare_on_a_slice_without_labels_shows_layers_only(ready) -> None:
+    mend(ready)
+    ready.viewer.layers["fossils"].data[2] = 0
+    ready.viewer.dims.set_point(0, 3.0)
+    page = ready.page("Compare")
+    page.scope.setCurrentIndex(1)
+    ready.do(page.start)
+    assert "no labels" in page.sentence.text()
+    assert page.table.rowCount() == 0
+
+
+def test_specimens_in_3d_and_back(ready) -> None:
+    page = ready.page("Specimens in 3D")
+    ready.do(page.start)
+    assert ready.viewer.dims.ndisplay == 3
+    preview = ready.viewer.layers[-1]
+    assert [layer.name for layer in ready.viewer.layers if layer.visible] == [preview.name]
+    np.testing.assert_allclose(preview.translate, ready.viewer.layers["fossils"].translate)
+    assert "3 specimens" in page.said.text()
+    ready.press(page.back)
+    assert ready.viewer.dims.ndisplay == 2
+    assert ready.viewer.layers["reef"].visible
+    assert not preview.visible

@@ -1,0 +1,149 @@
+"""What goes wrong in a viewer: cancelling, closing, deleting, pressing twice, bad files."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from napari.utils.notifications import notification_manager
+
+pytestmark = pytest.mark.viewer
+
+
+def started(ready, title: str, button: str):
+    ready.slow_model()
+    made = getattr(ready.page(title), button)
+    ready.press(made)
+    ready.qtbot.waitUntil(lambda: ready.runner.busy and ready.runner.seconds > 0.2, timeout=5000)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("title", "button"),
+    [("Segment", "start"), ("Find weaknesses", "probe"), ("Rewrite", "mend")],
+)
+def test_cancel_leaves_model_and_layers_as_they_were(ready, title, button) -> None:
+    names, base = ready.names(), ready.session.segmenter.fingerprint()
+    started(ready, title, button)
+    began = time.monotonic()
+    ready.runner.cancel()
+    ready.wait()
+    assert time.monotonic() - began < 1.5
+    assert ready.outcomes[-1].state == "cancelled"
+    assert ready.names() == names
+    assert ready.session.segmenter.fingerprint() == base
+    assert len(ready.session.edits) == 0
+
+
+def test_a_button_pressed_twice_starts_one_task(ready) -> None:
+    button = started(ready, "Segment", "start")
+    ready.settle()
+    assert not button.isEnabled()
+    assert "is running" in button.toolTip()
+    ready.page("Segment")._start()  # even if the press got through
+    ready.runner.cancel()
+    ready.wait()
+    assert [o.state for o in ready.outcomes[1:]] == ["cancelled"]
+
+
+def test_a_layer_deleted_while_a_task_runs_stops_it_in_words(ready) -> None:
+    started(ready, "Segment", "start")
+    ready.viewer.layers.remove("reef")
+    ready.wait()
+    assert "'reef' was deleted" in ready.outcomes[-1].message
+    assert "'reef' was deleted" in notification_manager.records[-1].message
+    assert ready.names() == ["fossils"]
+    assert "Choose a stack" in ready.page("Segment").start.toolTip()
+
+
+def test_a_layer_renamed_while_a_task_runs_does_no_harm(ready) -> None:
+    page = ready.page("Segment")
+    ready.press(page.start)
+    ready.viewer.layers["reef"].name = "other"
+    ready.wait()
+    assert ready.outcomes[-1].state == "done"
+    assert ready.session.stack == "other"
+
+
+def test_the_viewer_closed_mid_task_cancels_and_waits(ready, qtbot) -> None:
+    started(ready, "Segment", "start")
+    ended = ready.runner._running.ended
+    ready.viewer.close()
+    qtbot.waitUntil(ended.is_set, timeout=5000)
+
+
+def test_the_strength_slider_never_waits_for_a_prediction(ready) -> None:
+    page = ready.page("Rewrite")
+    page.auto.setChecked(False)
+    ready.do(page.mend)
+    edits, segmenter = ready.session.edits, ready.session.segmenter
+    import threading
+
+    before = segmenter.weight(edits.entries[0].edit.layers[0])
+    held, go = threading.Event(), threading.Event()
+
+    def predict() -> None:
+        with segmenter.lock:
+            held.set()
+            go.wait(10)
+
+    thread = threading.Thread(target=predict)
+    thread.start()
+    held.wait(5)
+    began = time.monotonic()
+    for value in (0.2, 0.4, 0.8):
+        page.edits.slider.setValue(value)
+        ready.qtbot.wait(30)
+    assert time.monotonic() - began < 0.6
+    assert edits.entries[0].strength == 0.8
+    assert edits.pending
+    go.set()
+    thread.join()
+    ready.wait()
+    assert not edits.pending
+    assert not (segmenter.weight(edits.entries[0].edit.layers[0]) == before).all()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"not an edit", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      "]
+)
+def test_a_file_that_is_no_edit_is_refused_in_words(ready, tmp_path, content) -> None:
+    path = tmp_path / "odd.safetensors"
+    path.write_bytes(content)
+    ready.page("Rewrite").edits.load_from(str(path))
+    ready.wait()
+    assert ready.outcomes[-1].state == "failed"
+    assert "odd.safetensors" in notification_manager.records[-1].message
+    assert "please report" not in notification_manager.records[-1].message
+    assert len(ready.session.edits) == 0
+
+
+def test_a_missing_or_hostile_model_file_is_refused_in_words(hands, tmp_path) -> None:
+    import os
+    import pickle
+
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "owned"),)
+
+    (tmp_path / "evil.pth").write_bytes(pickle.dumps(Evil()))
+    page = hands.page("Model")
+    page.source.setCurrentIndex(1)
+    for name in ("evil.pth", "missing.pth"):
+        page.path.setText(str(tmp_path / name))
+        hands.press(page.load)
+        hands.wait()
+        assert hands.outcomes[-1].state == "failed"
+        assert "please report" not in hands.outcomes[-1].message
+    assert not (tmp_path / "owned").exists()
+    assert hands.session.segmenter is None
+
+
+def test_an_edit_saved_to_a_read_only_place_is_said(ready, tmp_path) -> None:
+    page = ready.page("Rewrite")
+    page.auto.setChecked(False)
+    ready.do(page.mend)
+    page.edits.save_to("/proc/nowhere/edit.safetensors")
+    ready.wait()
+    assert ready.outcomes[-1].state == "failed"
+    assert "please report" not in ready.outcomes[-1].message
