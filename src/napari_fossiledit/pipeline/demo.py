@@ -60,6 +60,7 @@ class DemoResult:
     probe: ProbeResult
     probed: list[LabelledSlice]
     edit: Edit
+    edit_slice: str
     choice: StrengthChoice
     comparison: Comparison
     slices: list[LabelledSlice]
@@ -151,6 +152,7 @@ def demo_task(
         probe=probe,
         probed=probed,
         edit=edit,
+        edit_slice=first.name,
         choice=choice,
         comparison=comparison,
         slices=unseen,

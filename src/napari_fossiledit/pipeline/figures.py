@@ -20,6 +20,7 @@ __all__ = [
     "FALSE_COLOUR",
     "TRUE_COLOUR",
     "TRUTH_COLOUR",
+    "as_labelled",
     "curves_figure",
     "outlines",
     "png_bytes",
@@ -151,6 +152,24 @@ def _mark(axis: Any, evaluation: Any, colour: str, label: str) -> None:
     )
 
 
+def as_labelled(
+    specimens: NDArray[np.integer], truth: NDArray[np.integer], *, share: float = 0.1
+) -> NDArray[np.int64]:
+    """Give every specimen the id of the labelled one that it covers most, so that colours agree.
+
+    Specimens with less than ``share`` of their voxels on any labelled one get ids below 0: they
+    are false, and drawn in one colour.
+    """
+    named = np.zeros(specimens.shape, np.int64)
+    for rank, value in enumerate(np.unique(specimens[specimens > 0]), start=1):
+        here = specimens == value
+        counts = np.bincount(truth[here])
+        counts[0] = 0
+        best = int(counts.argmax())
+        named[here] = best if counts[best] >= share * here.sum() else -rank
+    return named
+
+
 def specimens_figure(
     volumes: Sequence[tuple[str, NDArray[np.integer]]],
     voxel_size: tuple[float, float, float],
@@ -169,11 +188,12 @@ def specimens_figure(
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6 * len(volumes), 5.2), layout="constrained")
+    figure = Figure(figsize=(6 * len(volumes), 4.6))
+    figure.subplots_adjust(0, 0.02, 1, 0.98, wspace=0)
     for i, (title, labels) in enumerate(volumes, start=1):
         axis = figure.add_subplot(1, len(volumes), i, projection="3d")
         _draw_specimens(axis, labels, voxel_size, min_voxels)
-        axis.set_title(title, fontsize=11)
+        axis.set_title(title, fontsize=11, y=0.97)
     return figure
 
 
@@ -190,7 +210,11 @@ def _draw_specimens(
 
     palette = [colormaps["tab20"](i) for i in range(20)]
     light = LightSource(azdeg=300, altdeg=40)
-    for region in regionprops(labels):
+    # regionprops skips ids below 0: the false specimens are drawn beside the others.
+    true = [(region, palette[region.label % 20]) for region in regionprops(labels.clip(min=0))]
+    yellow = tuple(channel / 255 for channel in FALSE_COLOUR)
+    false = [(region, yellow) for region in regionprops((-labels).clip(min=0))]
+    for region, colour in true + false:
         if region.area < min_voxels:
             continue
         block = np.pad(region.image, 1).astype(np.float32)
@@ -199,7 +223,7 @@ def _draw_specimens(
         points = (vertices + corner * np.array(voxel_size))[:, [2, 1, 0]]
         mesh = Poly3DCollection(
             points[faces],
-            facecolors=[palette[region.label % len(palette)]],
+            facecolors=[colour],
             shade=True,
             lightsource=light,
         )
@@ -208,5 +232,5 @@ def _draw_specimens(
     # y points down in a slice: turned over here, so that the picture is not mirrored.
     axis.set(xlim=(0, width), ylim=(height, 0), zlim=(0, depth))
     axis.set(xlabel="x (mm)", ylabel="y (mm)", zlabel="z (mm)")
-    axis.set_box_aspect((width, height, depth))
+    axis.set_box_aspect((width, height, depth), zoom=1.15)
     axis.view_init(elev=28, azim=-60)

@@ -66,7 +66,8 @@ def _context(result: DemoResult, pictures: dict[str, bytes]) -> dict[str, Any]:
         "shown": shown,
         "probe": result.probe,
         "probed": result.probed[0],
-        "edit_slice": result.edit.name,
+        "edit_slice": result.edit_slice,
+        "layers": " and ".join(result.edit.layers),
         "seconds": result.seconds,
         "choice": result.choice,
         "total": comparison.before.scores.total,
@@ -198,10 +199,11 @@ def _figures(result: DemoResult) -> dict[str, Any]:
         piece = type(probed)(row.images[0], probed.labels, probed.confusers)
         title = f"{row.version}: detections"
         probe_panels.append((title, figures.outlines(piece, row.predictions[0])))
-    volumes = [
-        ("before", result.volume_before),
-        ("after", result.volume_after),
-        ("as labelled", result.volume_truth),
+    truth = result.volume_truth
+    volumes: list[tuple[str, NDArray[np.integer]]] = [
+        ("before", figures.as_labelled(result.volume_before, truth)),
+        ("after", figures.as_labelled(result.volume_after, truth)),
+        ("as labelled", truth),
     ]
     return {
         "wrong": figures.slices_figure(
