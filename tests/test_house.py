@@ -26,8 +26,8 @@ FLOORS = {
     "pipeline": 5,
     "cli": 6,
     "widgets": 6,
-    "_sample_data": 6,
 }
+NAMED = {*FLOORS, "_sample_data"}
 # The demo model is trained with models/, from the sample's data: the one upward call.
 UPWARD_IN_FUNCTIONS = {("sample", "models")}
 QT = {"qtpy", "PyQt6", "PySide6", "PyQt5", "napari", "magicgui", "superqt"}
@@ -38,7 +38,9 @@ def files() -> list[Path]:
 
 
 def room_of(path: Path) -> str:
-    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+    name = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    # napari's sample data: it fills layers by the widgets' own task runner.
+    return "widgets" if name == "_sample_data" else name
 
 
 def imports(path: Path, *, module_level: bool) -> set[str]:
@@ -79,9 +81,9 @@ def test_imports_run_downhill(path: Path) -> None:
     mine = FLOORS[room]
     for name in imports(path, module_level=False):
         parts = name.split(".")
-        if parts[0] != "napari_fossiledit" or len(parts) < 2 or parts[1] not in FLOORS:
+        if parts[0] != "napari_fossiledit" or len(parts) < 2 or parts[1] not in NAMED:
             continue
-        other = parts[1]
+        other = "widgets" if parts[1] == "_sample_data" else parts[1]
         if other == room or (room, other) in UPWARD_IN_FUNCTIONS:
             continue
         allowed = FLOORS[other] < mine or (mine == 1 and other == "errors")

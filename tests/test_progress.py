@@ -15,6 +15,8 @@ from napari_fossiledit.progress import (
     cancel_scope,
     checkpoint,
     driven,
+    mapped,
+    part_of,
     run,
 )
 
@@ -173,3 +175,24 @@ def test_another_thread_is_not_in_the_scope() -> None:
         thread.start()
         thread.join()
     assert failures == []
+
+
+def test_a_mapped_task_returns_the_result_and_closes_the_inner_one() -> None:
+    closed = []
+
+    def inner() -> Task[str]:
+        try:
+            yield Progress(1, 4, "reading", 7)
+            yield Progress(2, 4, "writing")
+        finally:
+            closed.append(True)
+        return "made"
+
+    seen: list[Progress] = []
+    assert run(part_of(inner(), 1, 2, "labels"), seen.append) == "made"
+    assert seen[0] == Progress(5, 8, "labels: reading", 7)
+    assert seen[1] == Progress(6, 8, "labels: writing")
+    stopped = mapped(inner(), lambda step: step)
+    next(stopped)
+    stopped.close()
+    assert closed == [True, True]

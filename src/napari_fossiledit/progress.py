@@ -17,7 +17,17 @@ from typing import TypeAlias, TypeVar
 
 from napari_fossiledit.errors import Cancelled
 
-__all__ = ["CancelToken", "Progress", "Task", "cancel_scope", "checkpoint", "driven", "run"]
+__all__ = [
+    "CancelToken",
+    "Progress",
+    "Task",
+    "cancel_scope",
+    "checkpoint",
+    "driven",
+    "mapped",
+    "part_of",
+    "run",
+]
 
 T = TypeVar("T")
 
@@ -102,6 +112,31 @@ def driven(task: Task[T], token: CancelToken) -> Task[T]:
             yield progress
     finally:
         task.close()
+
+
+def mapped(task: Task[T], change: Callable[[Progress], Progress]) -> Task[T]:
+    """Run ``task`` with every one of its steps changed, e.g. into a part of a longer task."""
+    try:
+        while True:
+            try:
+                progress = next(task)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            yield change(progress)
+    finally:
+        task.close()
+
+
+def part_of(task: Task[T], part: int, parts: int, title: str = "") -> Task[T]:
+    """Run ``task`` as the ``part``-th (from 0) of several equally long parts of a longer task."""
+
+    def change(step: Progress) -> Progress:
+        message = f"{title}: {step.message}" if title else step.message
+        done = part * step.total + step.done
+        return Progress(done, step.total * parts, message, step.data)
+
+    return mapped(task, change)
 
 
 def run(task: Task[T], on_progress: Callable[[Progress], None] | None = None) -> T:

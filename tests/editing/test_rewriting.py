@@ -15,6 +15,7 @@ from napari_fossiledit.editing import (
     Ridge,
     default_layers,
     load_edit,
+    output_layers,
     rewrite,
     rewrite_task,
     solver_from_dict,
@@ -34,7 +35,7 @@ def test_an_edit_brings_values_to_the_target(segmenter, scene):
     image, painted, fossils = scene
     before = segmenter.fingerprint()
     original, target = segmenter.features(image), segmenter.features(painted)
-    edit = rewrite(segmenter, image, painted, fossils)
+    edit = rewrite(segmenter, image, painted, fossils, layers=["fpn.0", "fpn.1"])
     assert segmenter.fingerprint() == before
     assert edit.layers == ("fpn.0", "fpn.1")
     edit.apply(segmenter)
@@ -54,7 +55,8 @@ def test_an_edit_brings_values_to_the_target(segmenter, scene):
 def test_provenance_says_where_an_edit_came_from(segmenter, scene, tmp_path):
     image, _, fossils = scene
     perturbed = apply(image, fossils, Median())
-    edit = rewrite(segmenter, image, perturbed, fossils, solver=Adam(steps=3), name="mine")
+    options = {"layers": ["fpn.0", "fpn.1"], "solver": Adam(steps=3), "name": "mine"}
+    edit = rewrite(segmenter, image, perturbed, fossils, **options)
     facts = edit.provenance
     assert facts["base_fingerprint"] == segmenter.fingerprint()
     assert facts["solver"] == {"name": "adam", "steps": 3, "lr": 5e-5}
@@ -173,7 +175,8 @@ def test_bad_input_is_named(segmenter, scene):
     fails("slice to keep", image, painted, fossils, keep=[(image, fossils[1:])])
     before = segmenter.fingerprint()
     segmenter.set_weight("fpn.1", segmenter.weight("fpn.1") * float("inf"))
-    fails(r"fpn\.1", image, painted, fossils, error=ModelError)
+    both = ["fpn.0", "fpn.1"]
+    fails(r"fpn\.1", image, painted, fossils, layers=both, error=ModelError)
     assert before != segmenter.fingerprint()
 
 
@@ -230,8 +233,9 @@ def test_under_a_meta_default_device(segmenter, scene):
         torch.testing.assert_close(edit.deltas[name], expected.deltas[name])
 
 
-def test_default_layers_are_the_pyramids_outputs(segmenter, monkeypatch):
-    assert [layer.level for layer in default_layers(segmenter)] == ["P2", "P3"]
+def test_the_finest_output_is_the_default(segmenter, monkeypatch):
+    assert [layer.level for layer in output_layers(segmenter)] == ["P2", "P3"]
+    assert [layer.level for layer in default_layers(segmenter)] == ["P2"]
     monkeypatch.setattr(segmenter, "editable_layers", list)
     with pytest.raises(ModelError, match="feature pyramid"):
         default_layers(segmenter)

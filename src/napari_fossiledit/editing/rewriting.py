@@ -18,7 +18,7 @@ from napari_fossiledit.editing.edit import Edit
 from napari_fossiledit.editing.layers import choose_layers, depends_on_outputs
 from napari_fossiledit.editing.settings import Ridge, SolverSettings
 from napari_fossiledit.errors import InputError
-from napari_fossiledit.progress import Progress, Task, checkpoint, run
+from napari_fossiledit.progress import Progress, Task, checkpoint, mapped, run
 
 if TYPE_CHECKING:
     import torch
@@ -285,18 +285,13 @@ def _after_edit(
 
 def _within(task: Task[Solution], level: str, start: int, total: int) -> Task[Solution]:
     """A solver's progress as a part of the whole edit's."""
-    try:
-        while True:
-            try:
-                progress = next(task)
-            except StopIteration as stop:
-                solution: Solution = stop.value
-                return solution
-            part = _PARTS * progress.done // progress.total if progress.total else 0
-            yield Progress(start + part, total, f"{level}: {progress.message}", data=progress.data)
-            checkpoint()
-    finally:
-        task.close()
+
+    def change(step: Progress) -> Progress:
+        checkpoint()
+        part = _PARTS * step.done // step.total if step.total else 0
+        return Progress(start + part, total, f"{level}: {step.message}", data=step.data)
+
+    return mapped(task, change)
 
 
 def _edit(job: _Job, base: str, below: list[dict[str, Any]], name: str | None) -> Edit:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from napari_fossiledit.instances import LabelledSlice
 from napari_fossiledit.pipeline.evaluate import MASK_THRESHOLDS, Evaluation, evaluate_task
-from napari_fossiledit.progress import Progress, Task, run
+from napari_fossiledit.progress import Task, part_of, run
 
 if TYPE_CHECKING:
     from napari_fossiledit.editing import Edit
@@ -201,7 +201,7 @@ def compare_task(
             task = evaluate_task(
                 segmenter, slices, mask_thresholds=mask_thresholds if step == 0 else ()
             )
-            evaluations[step] = yield from _part_of(task, i, len(steps), f"strength {step:g}")
+            evaluations[step] = yield from part_of(task, i, len(steps), f"strength {step:g}")
     before, after = evaluations[0.0], evaluations[strength]
     threshold_curve = Curve(
         "mask threshold, no edit",
@@ -247,18 +247,6 @@ def compare(
             segmenter, edit, strength, slices, strengths=strengths, mask_thresholds=mask_thresholds
         )
     )
-
-
-def _part_of(task: Task[Evaluation], part: int, parts: int, title: str) -> Task[Evaluation]:
-    """Drive a task as one of several equal parts of a longer one."""
-    while True:
-        try:
-            progress = next(task)
-        except StopIteration as stop:
-            result: Evaluation = stop.value
-            return result
-        total = progress.total * parts
-        yield Progress(part * progress.total + progress.done, total, f"{title}: {progress.message}")
 
 
 def say(

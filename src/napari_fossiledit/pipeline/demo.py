@@ -8,22 +8,22 @@ that chose nothing, beside the mask threshold and the score threshold.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_fossiledit.instances import Instances, LabelledSlice
-from napari_fossiledit.pipeline.curves import Comparison, compare_task
-from napari_fossiledit.pipeline.probe import ProbeResult, probe_task
+from napari_fossiledit.pipeline.curves import compare_task
+from napari_fossiledit.pipeline.demo_result import DemoResult
+from napari_fossiledit.pipeline.probe import probe_task
 from napari_fossiledit.pipeline.segment import segment_task
-from napari_fossiledit.progress import Progress, Task, run
+from napari_fossiledit.progress import Progress, Task, mapped, part_of, run
 
 if TYPE_CHECKING:
-    from napari_fossiledit.editing import Edit, StrengthChoice
+    from napari_fossiledit.editing import Edit
     from napari_fossiledit.models.segmenter import Segmenter
 
 __all__ = ["DemoResult", "DemoSize", "demo", "demo_task"]
@@ -51,37 +51,6 @@ class DemoSize:
     zs: tuple[int, ...] = (8, 24, 40)
     strengths: tuple[float, ...] = (0.1, 0.2, 0.3)
     volume: tuple[int, int, int] = (20, 224, 224)
-
-
-@dataclass(frozen=True)
-class DemoResult:
-    """All that the report tells."""
-
-    probe: ProbeResult
-    probed: list[LabelledSlice]
-    edit: Edit
-    edit_slice: str
-    choice: StrengthChoice
-    comparison: Comparison
-    slices: list[LabelledSlice]
-    volume_before: NDArray[np.int32]
-    volume_after: NDArray[np.int32]
-    volume_truth: NDArray[np.int32]
-    voxel_size: tuple[float, float, float]
-    model: dict[str, Any]
-    seconds: dict[str, float]
-
-    def to_dict(self) -> dict[str, Any]:
-        """``metrics.json``: figures only."""
-        return {
-            **self.comparison.to_dict(),
-            "probe": self.probe.to_dict(),
-            "choice": self.choice.to_dict(),
-            "edit": self.edit.provenance,
-            "slices": [piece.name for piece in self.slices],
-            "model": self.model,
-            "seconds": {key: round(value, 2) for key, value in self.seconds.items()},
-        }
 
 
 def demo_task(
@@ -193,24 +162,9 @@ def _volumes_task(
     with EditStack.of(segmenter).trial(edit) as set_strength:
         for i, step in enumerate((0.0, strength)):
             set_strength(step)
-            found: list[Instances] = []
-            task = segment_task(segmenter, images)
-            found = yield from _offset(task, i, 2)
+            found = yield from part_of(segment_task(segmenter, images), i, 2)
             linked.append(volume.link(item.to_labels() for item in found))
     return linked[0], linked[1], truth
-
-
-def _offset(task: Task[T], part: int, parts: int) -> Task[T]:
-    """Count a task's progress as one of several equal parts."""
-    while True:
-        try:
-            progress = next(task)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-        yield Progress(
-            part * progress.total + progress.done, progress.total * parts, progress.message
-        )
 
 
 def _timed(
@@ -218,26 +172,6 @@ def _timed(
 ) -> Generator[Progress, None, T]:
     """Drive a task, name it in its messages and note how long it took."""
     started = time.perf_counter()
-    while True:
-        try:
-            progress = next(task)
-        except StopIteration as stop:
-            seconds[key] = time.perf_counter() - started
-            result: T = stop.value
-            return result
-        yield Progress(progress.done, progress.total, f"{title}: {progress.message}")
-
-
-def shown_slice(slices: Sequence[LabelledSlice], comparison: Comparison) -> int:
-    """The slice on which the edit changes most: where its effect is best seen."""
-    from napari_fossiledit.metrics import overlaps
-
-    changes = []
-    pairs = zip(slices, comparison.before.predictions, comparison.after.predictions, strict=True)
-    for piece, before, after in pairs:
-        counts = []
-        for found in (before.above(0.5), after.above(0.5)):
-            iou = overlaps(piece.labels, found).iou
-            counts.append(int((iou.max(axis=0) < 0.1).sum()) if iou.shape[0] else len(found))
-        changes.append(abs(counts[0] - counts[1]))
-    return int(np.argmax(changes))
+    result = yield from mapped(task, lambda step: replace(step, message=f"{title}: {step.message}"))
+    seconds[key] = time.perf_counter() - started
+    return result

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from napari_fossiledit import __version__
 from napari_fossiledit.instances import Instances
 from napari_fossiledit.pipeline import figures
+from napari_fossiledit.pipeline.demo_result import shown_slice
 
 if TYPE_CHECKING:
     from napari_fossiledit.metrics import Interval
     from napari_fossiledit.pipeline.curves import Comparison
-    from napari_fossiledit.pipeline.demo import DemoResult
+    from napari_fossiledit.pipeline.demo_result import DemoResult
 
 __all__ = ["REMOVED_COLOUR", "change_image", "comparison_table", "write_report"]
 
@@ -58,7 +59,7 @@ def write_report(folder: Path, result: DemoResult) -> Path:
 
 
 def _context(result: DemoResult, pictures: dict[str, bytes]) -> dict[str, Any]:
-    shown = result.slices[_shown(result)]
+    shown = result.slices[shown_slice(result)]
     comparison = result.comparison
     return {
         "verdict": verdict(comparison),
@@ -170,12 +171,6 @@ def _figure(scores: Any, key: str) -> Any:
     return scores
 
 
-def _shown(result: DemoResult) -> int:
-    from napari_fossiledit.pipeline.demo import shown_slice
-
-    return shown_slice(result.slices, result.comparison)
-
-
 def change_image(
     image: NDArray[np.uint8], before: Instances, after: Instances, *, score: float = 0.5
 ) -> NDArray[np.uint8]:
@@ -188,7 +183,7 @@ def change_image(
 
 
 def _figures(result: DemoResult) -> dict[str, Any]:
-    index = _shown(result)
+    index = shown_slice(result)
     shown = result.slices[index]
     before = result.comparison.before.predictions[index]
     after = result.comparison.after.predictions[index]
