@@ -9,7 +9,8 @@ BIN := $(VENV)/bin
 OUT ?= fossiledit-demo
 SCREEN := -screen 0 1600x1200x24
 # Nobody's napari settings are read or written by tests.
-TEST_ENV := NAPARI_CONFIG= NAPARI_STRICT_QT=1 MPLBACKEND=Agg
+# Threads that wait by spinning make two busy cores crawl: OMP_WAIT_POLICY.
+TEST_ENV := NAPARI_CONFIG= NAPARI_STRICT_QT=1 MPLBACKEND=Agg OMP_WAIT_POLICY=PASSIVE
 PYTEST_ARGS ?=
 
 .PHONY: help demo test lint types manifest bench screenshots docs system clean
