@@ -26,10 +26,9 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 demo: $(VENV)/.installed
-	$(BIN)/fossiledit demo --out $(OUT)
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || [ "$$(uname)" = Darwin ]; then \
-		$(BIN)/napari --plugin napari-fossiledit Workbench || true; \
-	else echo "No display here: open $(OUT)/report.html in a browser."; fi
+		$(BIN)/fossiledit demo --out $(OUT) --viewer; \
+	else $(BIN)/fossiledit demo --out $(OUT); fi
 
 system:
 	@.ci/system-packages

@@ -157,3 +157,13 @@ def test_slices_are_written_one_by_one(tmp_path: Path, monkeypatch: pytest.Monke
         assert stack.voxel_size == (0.5, 0.1, 0.1)
         assert len(stack) == 2
         assert stack[1].shape == (256, 256, 3)
+
+
+def test_a_stack_comes_back_with_its_voxel_size(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 20, 30, 3), np.uint8)
+    io.write_stack(tmp_path / "stack.tif", images, voxel_size=(0.5, 0.145, 0.145))
+    stack = io.open_stack(tmp_path / "stack.tif")
+    np.testing.assert_array_equal(np.asarray(stack.images), images)
+    assert stack.voxel_size == (0.5, 0.145, 0.145)
+    with pytest.raises(InputError, match="8-bit RGB slices"):
+        io.write_stack(tmp_path / "grey.tif", images[..., 0])

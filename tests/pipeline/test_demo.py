@@ -32,6 +32,7 @@ def test_every_file_is_written(report) -> None:
         "report.html",
         "metrics.json",
         "edit.safetensors",
+        "slices.tif",
         "labels_before.tif",
         "labels_after.tif",
         "labels_truth.tif",

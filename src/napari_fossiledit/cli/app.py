@@ -20,8 +20,6 @@ from napari_fossiledit.errors import Cancelled, FossilEditError
 __all__ = ["app", "execute", "main"]
 
 OK, OUR_FAULT, BAD_INPUT, STOPPED = 0, 1, 2, 130
-ISSUES = "https://github.com/napari-fossiledit/napari-fossiledit/issues"
-
 # Plain text, no boxes: errors are one sentence, and help reads the same in every terminal.
 app = typer.Typer(
     name="fossiledit",
@@ -112,7 +110,7 @@ def _said(error: BaseException) -> int:
         return error.code if isinstance(error.code, int) else OUR_FAULT
     return _tell(
         f"fossiledit failed ({type(error).__name__}: {_one_line(str(error))}): this is our fault, "
-        f"not yours; please run it again with --debug and report what it prints at {ISSUES}.",
+        f"not yours; please run it again with --debug and send the developers what it prints.",
         OUR_FAULT,
     )
 

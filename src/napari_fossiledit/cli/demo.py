@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +21,7 @@ def demo(
     ] = Path("fossiledit-demo"),
     device: options.Device = options.DeviceName.auto,
     viewer: Annotated[
-        bool, typer.Option("--viewer/--no-viewer", help="Open napari with the Workbench after it.")
+        bool, typer.Option("--viewer/--no-viewer", help="Open napari on the specimens after it.")
     ] = False,
     json: options.Json = None,
 ) -> None:
@@ -38,13 +40,11 @@ def demo(
     typer.echo(result.comparison.sentence)
     typer.echo(f"The report is {out / 'report.html'}: open it in a browser.")
     if viewer:
-        _open_viewer()
+        _open_viewer(out)
 
 
-def _open_viewer() -> None:
-    import subprocess
-    import sys
-
-    subprocess.run(
-        [sys.executable, "-m", "napari", "--plugin", "napari-fossiledit", "Workbench"], check=False
-    )
+def _open_viewer(out: Path) -> None:
+    # A process of its own: a viewer that cannot open takes nothing of the demo with it.
+    command = [sys.executable, "-m", "napari_fossiledit.widgets.demo_viewer", str(out)]
+    if subprocess.run(command, check=False).returncode:
+        typer.echo("The viewer did not open: is a screen there, and a Qt (napari[all])?", err=True)

@@ -17,6 +17,7 @@ from napari_fossiledit.io.save import (
     write_json,
     write_label_slices,
     write_labels,
+    write_stack,
 )
 from napari_fossiledit.io.stack import Stack, open_stack
 
@@ -40,4 +41,5 @@ __all__ = [
     "write_json",
     "write_label_slices",
     "write_labels",
+    "write_stack",
 ]

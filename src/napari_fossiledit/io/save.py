@@ -31,6 +31,7 @@ __all__ = [
     "write_json",
     "write_label_slices",
     "write_labels",
+    "write_stack",
 ]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -137,6 +138,41 @@ def write_labels(
         write_bytes(path, _encoded(labels.astype(np.uint16), "PNG", {}))
     else:
         raise InputError(f"Labels are written as .tif or .png, not as {path.name}: rename it.")
+
+
+def write_stack(
+    path: str | Path,
+    images: NDArray[np.uint8],
+    *,
+    voxel_size: tuple[float, float, float] | None = None,
+) -> None:
+    """Write (z, y, x, 3) uint8 slices as a multi-page RGB TIFF, atomically.
+
+    Parameters
+    ----------
+    path : path
+        ``.tif``
+    images : (z, y, x, 3) uint8
+    voxel_size : (z, y, x) in mm, optional
+        Kept in the metadata.
+
+    Raises
+    ------
+    InputError
+        When it is no stack of RGB slices.
+    OutputError
+        See `atomic`.
+    """
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+        raise InputError(
+            f"A stack is written from 8-bit RGB slices (z, y, x, 3), not from {images.dtype} of "
+            f"shape {images.shape}."
+        )
+    options: dict[str, Any] = {"compression": "zlib", "photometric": "rgb"}
+    metadata: dict[str, Any] = {"axes": "ZYXS"}
+    if voxel_size is not None:
+        metadata["voxel_size_mm"] = [float(v) for v in voxel_size]
+    _write_tiff(Path(path), images, options | {"metadata": metadata})
 
 
 def write_label_slices(

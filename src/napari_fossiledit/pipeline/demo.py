@@ -61,8 +61,8 @@ def demo_task(
     Parameters
     ----------
     out : path
-        Folder for ``report.html``, ``metrics.json``, ``figures/``, ``edit.safetensors`` and the
-        label volumes; made when it is missing.
+        Folder for ``report.html``, ``metrics.json``, ``figures/``, ``edit.safetensors``,
+        ``slices.tif`` and the label volumes; made when it is missing.
     segmenter : Segmenter, optional
         By default the demo model.
     size : DemoSize, optional
@@ -125,9 +125,10 @@ def demo_task(
         choice=choice,
         comparison=comparison,
         slices=unseen,
-        volume_before=volumes[0],
-        volume_after=volumes[1],
-        volume_truth=volumes[2],
+        block=volumes.image,
+        volume_before=volumes.before,
+        volume_after=volumes.after,
+        volume_truth=volumes.truth,
         voxel_size=(0.5, 0.145, 0.145),
         model={"name": segmenter.name, "fingerprint": segmenter.fingerprint()},
         seconds=seconds,
@@ -144,9 +145,19 @@ def demo(
     return run(demo_task(out, segmenter=segmenter, size=size))
 
 
+@dataclass(frozen=True)
+class _Block:
+    """Neighbouring slices for the 3D picture, and their specimens."""
+
+    image: NDArray[np.uint8]
+    before: NDArray[np.int32]
+    after: NDArray[np.int32]
+    truth: NDArray[np.int32]
+
+
 def _volumes_task(
     segmenter: Segmenter, edit: Edit, strength: float, size: DemoSize
-) -> Task[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]]:
+) -> Task[_Block]:
     """A block of neighbouring slices, linked: without the edit, with it, and as labelled."""
     from napari_fossiledit import volume
     from napari_fossiledit.editing import EditStack
@@ -164,7 +175,7 @@ def _volumes_task(
             set_strength(step)
             found = yield from part_of(segment_task(segmenter, images), i, 2)
             linked.append(volume.link(item.to_labels() for item in found))
-    return linked[0], linked[1], truth
+    return _Block(np.stack(images), linked[0], linked[1], truth)
 
 
 def _timed(

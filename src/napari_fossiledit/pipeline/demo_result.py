@@ -29,6 +29,7 @@ class DemoResult:
     choice: StrengthChoice
     comparison: Comparison
     slices: list[LabelledSlice]
+    block: NDArray[np.uint8]
     volume_before: NDArray[np.int32]
     volume_after: NDArray[np.int32]
     volume_truth: NDArray[np.int32]

@@ -36,7 +36,7 @@ def write_report(folder: Path, result: DemoResult) -> Path:
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    from napari_fossiledit.io import make_folder, write_bytes, write_json, write_labels
+    from napari_fossiledit.io import make_folder, write_bytes, write_json, write_labels, write_stack
 
     make_folder(folder / "figures")
     pictures = {name: figures.png_bytes(figure) for name, figure in _figures(result).items()}
@@ -47,6 +47,7 @@ def write_report(folder: Path, result: DemoResult) -> Path:
     for name in ("before", "after", "truth"):
         labels = getattr(result, f"volume_{name}")
         write_labels(folder / f"labels_{name}.tif", labels, voxel_size=result.voxel_size)
+    write_stack(folder / "slices.tif", result.block, voxel_size=result.voxel_size)
     environment = Environment(
         loader=PackageLoader("napari_fossiledit", "pipeline"),
         autoescape=True,

@@ -26,6 +26,7 @@ __all__ = [
     "placed",
     "role",
     "stack_problem",
+    "turn_to_3d",
     "voxel_words",
 ]
 
@@ -228,3 +229,12 @@ class LabelSource:
             if self.read(z).any():
                 found.append(z)
         return found
+
+
+def turn_to_3d(viewer: Any) -> None:
+    """Show what is visible in 3D, from a little to the side: else it looks like a slice."""
+    viewer.dims.ndisplay = 3
+    viewer.reset_view()
+    camera = getattr(viewer, "scene", viewer).camera
+    camera.angles = (0.0, 30.0, 60.0)
+    camera.zoom *= 0.8

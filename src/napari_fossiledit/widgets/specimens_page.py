@@ -7,7 +7,7 @@ from typing import Any
 from napari.layers import Image, Labels
 from qtpy.QtWidgets import QSpinBox
 
-from napari_fossiledit.widgets.layers import spatial
+from napari_fossiledit.widgets.layers import spatial, turn_to_3d
 from napari_fossiledit.widgets.page import LayerCombo, Page, note, row, say, set_ready
 from napari_fossiledit.widgets.specimen_jobs import Linked, link_task
 
@@ -104,12 +104,7 @@ class SpecimensPage(Page):
         preview = self.bench.add_labels(
             linked.preview, f"{linked.name}: 3D preview", linked.preview_place, opacity=1.0
         )
-        viewer.dims.ndisplay = 3
-        viewer.reset_view()
-        # Seen a little from the side, else 3D looks like a slice.
-        camera = getattr(viewer, "scene", viewer).camera
-        camera.angles = (0.0, 30.0, 60.0)
-        camera.zoom *= 0.8
+        turn_to_3d(viewer)
         viewer.layers.selection.active = preview
         say(
             self.said,
