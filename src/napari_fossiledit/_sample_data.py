@@ -7,6 +7,7 @@ while napari stays usable.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ __all__ = ["reef_with_labels", "reef_without_labels"]
 
 SHAPE = (48, 384, 384)
 SEED = 0
+# Imported one by one, so that a cancelled drawing ends between them: together they take a second.
+_HEAVY = ("scipy.sparse", "scipy.linalg", "scipy.spatial", "scipy.special", "scipy.ndimage")
 LayerData = tuple[Any, dict[str, Any], str]
 
 
@@ -40,10 +43,13 @@ def draw_task(
     image : (z, y, x, 3) uint8
     labels, confusers : (z, y, x) int32, optional
     """
-    from napari_fossiledit.sample import ReefModel
-
     total = len(image)
     yield Progress(0, total, "growing the reef")
+    for name in _HEAVY:
+        import_module(name)
+        yield Progress(0, total, "growing the reef")
+    from napari_fossiledit.sample import ReefModel
+
     model = ReefModel(seed, image.shape[:3])
     order = [*range(first, total), *range(first)]
     for done, z in enumerate(order, start=1):

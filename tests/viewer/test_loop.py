@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from napari_fossiledit.editing.strength import STRENGTHS_TRIED
+from napari_fossiledit.widgets.edit_jobs import Strengthened
 
 pytestmark = pytest.mark.viewer
 
@@ -66,8 +69,6 @@ def test_probe_and_preview(ready) -> None:
 
 
 def test_the_mud_colour_is_picked_by_a_click(ready) -> None:
-    from types import SimpleNamespace
-
     page = ready.page("Find weaknesses")
     reef = ready.viewer.layers["reef"]
     ready.viewer.layers.selection.active = ready.viewer.layers["fossils"]
@@ -142,10 +143,28 @@ def test_the_strength_is_chosen_on_other_labelled_slices(ready) -> None:
     page.at_most.setValue(2)
     ready.do(page.mend)
     assert page.said.text()
-    assert list(page.scan.series[0].x) == [0.0, *STRENGTHS_TRIED["ridge"]]
     assert ready.session.used_slices("reef") == {0, 1, 3}
     entry = ready.session.edits.entries[0]
-    assert entry.strength == page.scan.series[0].x[page.scan.series[0].marked]
+    assert entry.strength in STRENGTHS_TRIED["ridge"]
+
+
+def test_the_scan_shows_precision_and_recall_and_marks_the_chosen_strength(hands) -> None:
+    page = hands.page("Rewrite")
+    figures = {0.0: (0.8, 0.9), 0.1: (0.85, 0.88), 0.2: (0.9, 0.7)}
+    points = [
+        (strength, SimpleNamespace(matched_mean=SimpleNamespace(precision=p, recall=r)))
+        for strength, (p, r) in figures.items()
+    ]
+    page._show_choice(Strengthened(SimpleNamespace(strength=0.1, points=points)))
+    precision, recall = page.scan.series
+    assert (precision.label, recall.label) == ("precision", "recall")
+    assert list(zip(precision.y, recall.y, strict=True)) == list(figures.values())
+    for line in (precision, recall):
+        assert list(line.x) == list(figures)
+        assert line.x[line.marked] == 0.1
+    nothing = SimpleNamespace(matched_mean=SimpleNamespace(precision=np.nan, recall=np.nan))
+    page._show_choice(Strengthened(SimpleNamespace(strength=0.1, points=[(0.0, nothing)])))
+    assert page.scan.series == [], "a model that finds nothing has no curve"
 
 
 def test_a_corrected_prediction_serves_as_fossils_at_once(ready) -> None:

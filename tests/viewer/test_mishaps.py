@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
+from pathlib import Path
 
 import pytest
+import torch
 from napari.utils.notifications import notification_manager
+
+from napari_fossiledit.errors import OutOfMemoryError
 
 pytestmark = pytest.mark.viewer
 
@@ -119,7 +125,6 @@ def test_a_file_that_is_no_edit_is_refused_in_words(ready, tmp_path, content) ->
 
 
 def test_a_missing_or_hostile_model_file_is_refused_in_words(hands, tmp_path) -> None:
-    import os
     import pickle
 
     class Evil:
@@ -139,11 +144,72 @@ def test_a_missing_or_hostile_model_file_is_refused_in_words(hands, tmp_path) ->
     assert hands.session.segmenter is None
 
 
-def test_an_edit_saved_to_a_read_only_place_is_said(ready, tmp_path) -> None:
+def test_too_little_memory_on_the_device_is_said_and_nothing_changes(ready) -> None:
+    names, base = ready.names(), ready.session.segmenter.fingerprint()
+    whole = ready.session.segmenter.predict
+
+    def predict(*_, **__):
+        raise OutOfMemoryError(
+            "The device cuda:0 has too little memory for the slice: choose the device cpu."
+        )
+
+    ready.session.segmenter.predict = predict
+    button = ready.page("Segment").start
+    ready.press(button)
+    ready.wait()
+    assert ready.outcomes[-1].state == "failed"
+    said = notification_manager.records[-1].message
+    assert said == "The device cuda:0 has too little memory for the slice: choose the device cpu."
+    assert ready.names() == names
+    assert ready.session.segmenter.fingerprint() == base
+    ready.session.segmenter.predict = whole
+    ready.do(button)
+    assert len(ready.names()) == len(names) + 1
+
+
+def test_torchs_own_memory_error_becomes_a_plain_sentence(ready, monkeypatch) -> None:
+    names, base = ready.names(), ready.session.segmenter.fingerprint()
+
+    def forward(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 7.81 GiB.")
+
+    monkeypatch.setattr(torch.nn.functional, "conv2d", forward)
+    ready.press(ready.page("Segment").start)
+    ready.wait()
+    said = notification_manager.records[-1].message
+    assert "too little memory" in said
+    assert "please report" not in said
+    assert "GiB" not in said
+    monkeypatch.undo()
+    assert ready.names() == names
+    assert ready.session.segmenter.fingerprint() == base
+
+
+@pytest.mark.parametrize("place", ["read-only", "full"])
+def test_an_edit_that_cannot_be_saved_is_said_and_stays(
+    ready, tmp_path, monkeypatch, place
+) -> None:
     page = ready.page("Rewrite")
     page.auto.setChecked(False)
     ready.do(page.mend)
-    page.edits.save_to("/proc/nowhere/edit.safetensors")
+    weights = ready.session.segmenter.fingerprint()
+    path = tmp_path / "edit.safetensors"
+    if place == "full":
+
+        def full(_):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(os, "fsync", full)
+    else:  # root may write everywhere but here
+        path = Path("/proc/nowhere/edit.safetensors")
+    page.edits.save_to(str(path))
     ready.wait()
     assert ready.outcomes[-1].state == "failed"
-    assert "please report" not in ready.outcomes[-1].message
+    said = notification_manager.records[-1].message
+    assert str(path) in said
+    assert "choose a folder" in said
+    assert "please report" not in said
+    assert list(tmp_path.iterdir()) == []
+    assert len(ready.session.edits) == 1
+    assert page.edits.tree.topLevelItemCount() == 1
+    assert ready.session.segmenter.fingerprint() == weights

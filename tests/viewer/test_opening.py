@@ -72,11 +72,15 @@ def test_the_sample_opens_and_fills(hands, monkeypatch, labels) -> None:
     assert "0.5 × 0.145 × 0.145 mm" in hands.page("Stack and labels").facts.text()
 
 
-def test_a_sample_that_is_cancelled_is_closed_again(hands, monkeypatch) -> None:
+@pytest.mark.parametrize("wait", [0, 100, 700])
+def test_a_sample_that_is_cancelled_is_closed_again_at_once(hands, monkeypatch, wait) -> None:
     monkeypatch.setattr(_sample_data, "SHAPE", (48, 384, 384))
     for data, options, kind in _sample_data.reef_with_labels():
         getattr(hands.viewer, f"add_{kind}")(data, **options)
+    hands.qtbot.wait(wait)
+    ended = hands.runner._running.ended
     hands.runner.cancel()
+    assert ended.wait(1), "the drawing goes on"
     hands.wait()
     assert hands.names() == []
 

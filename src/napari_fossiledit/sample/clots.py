@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from napari_fossiledit.progress import checkpoint
 from napari_fossiledit.sample.cups import SAMPLES, Cups
 from napari_fossiledit.sample.textures import F32, F64, I64, PIXEL_MM, SLICE_MM, Bool
 
@@ -105,7 +106,9 @@ def place_clots(
     normal = np.concatenate([normals, np.zeros((n - on_wall, 3))])
     size = np.clip(np.exp(random.normal(0.0, 0.42, n)), 0.4, 2.2)
     hollow = random.random(n) < np.where(size > 0.8, 0.4, 0.1)
+    checkpoint()
     offset, radius = _chambers(random, size.astype(np.float32), hollow, normal.astype(np.float32))
+    checkpoint()
     tone = random.normal(1.0, 0.06, n).astype(np.float32)
     fate = random.random(n)
     keep = fate < clots_kept(centre[:, 0], stage)

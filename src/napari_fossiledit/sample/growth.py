@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
+from napari_fossiledit.progress import checkpoint
 from napari_fossiledit.sample.cups import SAMPLES, Cups
 from napari_fossiledit.sample.textures import F64, I64, PIXEL_MM, SLICE_MM, Bool
 
@@ -123,6 +124,7 @@ def _thin(random: np.random.Generator, cups: Cups, family: I64, wanted: float) -
     height = np.diff(cups.z_range, axis=1)[:, 0] * 0.93  # the ends are too small to be seen
     taken, total = np.zeros(len(cups), bool), 0.0
     for i, others in enumerate(_conflicts(random, cups, family)):
+        checkpoint()
         if total >= wanted:
             break
         if not any(taken[j] for j in others):
@@ -146,11 +148,13 @@ def place_cups(random: np.random.Generator, shape: tuple[int, int, int]) -> Cups
     tries = _solitary(random, int(wanted / 11.0 * 2.6) + 8, extent)
     mothers = random.random(len(tries)) < BRANCHING
     cups = tries.join(_daughters(random, tries.take(mothers)))
+    checkpoint()
     family = np.concatenate([np.arange(len(tries)), np.flatnonzero(mothers)])
     # A daughter follows its mother at once, so that both have the same chance of a place.
     order = np.lexsort((np.arange(len(cups)), family))
     cups = cups.take(order)
     chosen = cups.take(_thin(random, cups, family[order], wanted))
+    checkpoint()
     inside = _touches(chosen, extent)
     return _miss_slices(random, _overgrow(chosen.take(inside)), shape[0])
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_fossiledit.progress import checkpoint
 from napari_fossiledit.sample.clots import place_clots
 from napari_fossiledit.sample.debris import place_debris
 from napari_fossiledit.sample.growth import place_cups
@@ -88,8 +89,11 @@ class ReefModel:
         self.shape = (z, y, x)
         self.seed, self.stage = int(seed), stage
         cups = place_cups(rng(self.seed, 1), self.shape)
+        checkpoint()
         clots = place_clots(rng(self.seed, 2), self.shape, cups, stage)
+        checkpoint()
         debris = place_debris(rng(self.seed, 3), self.shape)
+        checkpoint()
         self._scene = Scene(self.seed, self.shape, cups, clots, debris)
 
     def slice(self, z: int) -> ReefSlice:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from napari_fossiledit.progress import checkpoint
 from napari_fossiledit.sample.clots import Clots, ClotSection, cut_clot
 from napari_fossiledit.sample.cups import Cups, CupSection, cut_cup
 from napari_fossiledit.sample.debris import Debris, draw_shells, draw_veins
@@ -74,6 +75,7 @@ def _own_cups(
     nearest = np.full(shape, np.inf, np.float32)
     sections = []
     for i in np.flatnonzero((cups.z_range[:, 0] < z_mm) & (cups.z_range[:, 1] > z_mm)).tolist():
+        checkpoint()
         section = cut_cup(cups, i, z_mm, shift, rough)
         if section is None:
             continue
@@ -100,6 +102,7 @@ def own(scene: Scene, z: int, shift: tuple[float, float], rough: F32) -> Owners:
     nearest = np.where(taken, np.float32(-1.0), np.float32(np.inf))
     sections = []
     for i in np.flatnonzero((clots.z_range[:, 0] < z_mm) & (clots.z_range[:, 1] > z_mm)).tolist():
+        checkpoint()
         section = cut_clot(clots, i, z_mm, shift, rough)
         if section is None:
             continue
@@ -115,14 +118,17 @@ def own(scene: Scene, z: int, shift: tuple[float, float], rough: F32) -> Owners:
 
 def draw(scene: Scene, z: int) -> tuple[U8, I32, I32]:
     """Return image (y, x, 3) uint8, labels and confusers (y, x) int32 of slice `z`."""
+    checkpoint()
     shift = wobble(scene.seed, z)
     surface = mud(scene.seed, z, scene.shape[1:], shift)
     owners = own(scene, z, shift, surface.rough)
+    checkpoint()
     z_mm = z * SLICE_MM
     shells = np.zeros(scene.shape[1:], np.float32)
     draw_shells(scene.debris, z_mm, shift, shells)
     surface.cover(shells, "shell")
     _paint(surface, owners, scene)
+    checkpoint()
     veins = np.zeros(scene.shape[1:], np.float32)
     draw_veins(scene.debris, z_mm, shift, veins)
     surface.cover(veins * (0.9 + 0.1 * surface.grain), "vein")

@@ -219,7 +219,7 @@ def _rows(compared: Compared) -> list[list[str]]:
             "Spurious pixels",
             share(before.spurious_fraction),
             share(after.spurious_fraction),
-            _interval(change.get("spurious_fraction")),
+            _interval(change.get("spurious_fraction"), points=True),
         ]
     )
     for name in ("true_detections", "false_detections"):
@@ -244,13 +244,14 @@ def _rows(compared: Compared) -> list[list[str]]:
     return rows
 
 
-def _interval(interval: Any, *, digits: int = 3) -> str:
+def _interval(interval: Any, *, digits: int = 3, points: bool = False) -> str:
+    """A difference above its interval; ``points`` for shares, which the table shows in per cent."""
     if interval is None:
         return signed(None)
-    percent = interval.relative
-    value = signed(interval.value, percent=percent, digits=digits)
-    if math.isnan(interval.low):
-        return value
-    edges = (interval.low, interval.high)
-    low, high = (signed(edge, percent=percent, digits=digits) for edge in edges)
-    return f"{value}\n[{low}, {high}]"
+    factor, digits = (100, 1) if points else (1, digits)
+    unit = " points" if points else " relative" if interval.relative else ""
+    value, low, high = (
+        signed(factor * number, percent=interval.relative, digits=digits)
+        for number in (interval.value, interval.low, interval.high)
+    )
+    return f"{value}{unit}" if math.isnan(interval.low) else f"{value}{unit}\n[{low}, {high}]"

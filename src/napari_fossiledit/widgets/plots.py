@@ -50,7 +50,7 @@ class LinePlot(QWidget):
 
     def show_series(self, series: Sequence[Series]) -> None:
         """Show other lines (drawn when Qt next paints)."""
-        self._series = [_finite(s) for s in series if len(s.x)]
+        self._series = [s for s in map(_finite, series) if len(s.x)]
         self.setVisible(bool(self._series))
         self.update()
 

@@ -58,14 +58,14 @@ class RewritePage(Page):
         self.mend = self.button("Mend this weakness", self._mend, main=True)
         self.body.addWidget(self.mend)
         self.loss = LinePlot("loss over step (1 = before the edit)")
-        self.scan = LinePlot("mean IoU over strength")
+        self.scan = LinePlot("mean precision and recall over strength")
         self.said = note()
         self.edits = EditList(self.bench, self.button)
         self.rescan = self.button("Choose its strength on other labelled slices", self._rescan)
         for widget in (self.said, self.loss, self.edits, self.rescan, self.scan):
             self.body.addWidget(widget)
         self._curves: dict[str, list[float]] = {}
-        self._scanned: list[tuple[float, float]] = []
+        self._scanned: list[tuple[float, float]] = []  # strength and precision, as they come
 
     def _build_strength(self) -> None:
         self.auto = QCheckBox("Choose the strength on other slices")
@@ -195,11 +195,10 @@ class RewritePage(Page):
                 lines.append(Series(name, range(len(losses)), relative, colour))
         self.loss.show_series(lines)
 
-    def _show_scan(self, marked: float | None = None) -> None:
-        x = [strength for strength, _ in self._scanned]
-        y = [iou for _, iou in self._scanned]
-        at = x.index(marked) if marked in x else None
-        self.scan.show_series([Series("the other labelled slices", x, y, BLUE, at)])
+    def _show_scan(self) -> None:
+        """What is known of a scan that still runs."""
+        x, y = zip(*self._scanned, strict=True)
+        self.scan.show_series([Series("precision", x, y, BLUE)])
 
     def _mended(self, mended: Mended) -> None:
         edit, job = mended.edit, mended.job
@@ -235,9 +234,18 @@ class RewritePage(Page):
         self.session.touch_edits()
 
     def _show_choice(self, found: Strengthened) -> None:
-        if found.choice is not None:
-            self._scanned = [(s, scores.all_mean.iou) for s, scores in found.choice.points]
-            self._show_scan(found.choice.strength)
+        """Both sides of the bargain, with a large point at the strength that was chosen."""
+        if found.choice is None:
+            return
+        x = [strength for strength, _ in found.choice.points]
+        means = [scores.matched_mean for _, scores in found.choice.points]
+        at = x.index(found.choice.strength) if found.choice.strength in x else None
+        self.scan.show_series(
+            [
+                Series("precision", x, [mean.precision for mean in means], BLUE, at),
+                Series("recall", x, [mean.recall for mean in means], ORANGE, at),
+            ]
+        )
 
     def _rescan(self) -> None:
         self.bench.attempt(self._start_scan)

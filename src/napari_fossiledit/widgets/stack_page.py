@@ -95,7 +95,7 @@ class StackPage(Page):
         slices, rows, columns = source.shape
         what = f"{slices} slices" if slices > 1 else "1 slice"
         voxel = "Pixel" if source.flat else "Voxel"
-        lines = [f"{what} of {rows} × {columns} pixels. {voxel} size {voxel_words(layer)}."]
+        lines = [f"{what} of {rows} × {columns} pixels.", f"{voxel} size {voxel_words(layer)}."]
         if not layer.rgb:
             lines.append("The image is grey: it is turned into RGB for the model.")
         elif layer.data.shape[-1] == 4:

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QTableWidgetItem as Item
 __all__ = ["FigureTable", "figure", "share", "signed"]
 
 _DASH = "–"
+_AIR = 4  # pixels
 
 
 def _known(value: float | None) -> bool:
@@ -43,6 +44,7 @@ class FigureTable(QTableWidget):
         super().__init__()
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.verticalHeader().setVisible(False)
         self.setWordWrap(True)
@@ -66,8 +68,10 @@ class FigureTable(QTableWidget):
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.resizeRowsToContents()
+        for i in range(len(rows)):
+            self.setRowHeight(i, self.rowHeight(i) + _AIR)
         height = header.sizeHint().height() + sum(self.rowHeight(i) for i in range(len(rows)))
-        self.setFixedHeight(height + 18)
+        self.setFixedHeight(height + 2 * self.frameWidth() + _AIR)
         self.setVisible(bool(rows))
 
     def text(self) -> str:
