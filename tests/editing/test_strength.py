@@ -9,6 +9,7 @@ from napari_fossiledit.editing import (
     EditStack,
     choose_strength,
     choose_strength_task,
+    load_edit,
     rewrite,
 )
 from napari_fossiledit.editing.strength import STRENGTHS_TRIED
@@ -126,3 +127,18 @@ def test_bad_input_is_named(segmenter, other_segmenter, edit, slices):
         choose_strength(segmenter, edit, [empty])
     with pytest.raises(EditError, match="another model"):
         choose_strength(other_segmenter, edit, slices)
+
+
+def test_an_edit_knows_which_slices_it_has_seen(segmenter, scene, edit, slices, tmp_path):
+    image, *_ = scene
+    fresh = np.zeros_like(image)
+    assert edit.has_seen(image)
+    assert not edit.has_seen(fresh)
+    choice = choose_strength(segmenter, edit, slices[:1], strengths=STRENGTHS)
+    chosen = edit.with_choice(choice, [fresh])
+    assert chosen.has_seen(fresh)
+    assert (chosen.strength, chosen.worth_it) == (choice.strength, choice.worth_it)
+    again = load_edit(chosen.save(tmp_path / "e.safetensors"))
+    assert again.has_seen(fresh)
+    assert again.worth_it == choice.worth_it
+    assert edit.worth_it

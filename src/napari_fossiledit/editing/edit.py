@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from napari_fossiledit.errors import InputError
 
@@ -16,9 +19,10 @@ if TYPE_CHECKING:
     import torch
 
     from napari_fossiledit.editing.edit_stack import EditEntry
+    from napari_fossiledit.editing.strength import StrengthChoice
     from napari_fossiledit.models.segmenter import Segmenter
 
-__all__ = ["STRENGTHS", "Edit", "check_strength"]
+__all__ = ["STRENGTHS", "Edit", "check_strength", "image_sha256"]
 
 STRENGTHS = (0.0, 1.5)
 """Least and largest strength of an edit."""
@@ -38,6 +42,13 @@ def check_strength(strength: float) -> float:
     return number
 
 
+def image_sha256(image: NDArray[np.uint8]) -> str:
+    """Sha256 of an image's shape, dtype and bytes."""
+    digest = hashlib.sha256(f"{image.dtype} {image.shape}".encode())
+    digest.update(np.ascontiguousarray(image).tobytes())
+    return digest.hexdigest()
+
+
 @dataclass(frozen=True, eq=False)
 class Edit:
     """Weight deltas by layer, with their provenance.
@@ -50,7 +61,8 @@ class Edit:
     provenance : dict
         Plain values: ``base_fingerprint`` (sha256 of the unedited model), ``model``,
         ``image_sha256``, ``perturbation``, ``layers``, ``solver``, ``loss`` (before and after, by
-        layer), ``seconds``, ``versions``, ``date``, ``made_on_top_of`` (edits that were active).
+        layer), ``seconds``, ``versions``, ``date``, ``made_on_top_of`` (edits that were active);
+        ``strength_chosen_on`` (sha256 of those slices) and ``worth_it`` once a strength was chosen.
     losses : mapping of str to sequence of float
         The solver's loss curve of every layer.
     strength : float
@@ -95,8 +107,37 @@ class Edit:
         """The same edit with another strength found best."""
         return replace(self, strength=strength)
 
+    def with_choice(self, choice: StrengthChoice, images: Iterable[NDArray[np.uint8]]) -> Edit:
+        """The same edit with the strength chosen for it, and on which slices, in its provenance.
+
+        Parameters
+        ----------
+        choice : StrengthChoice
+        images : iterable of (y, x, 3) uint8
+            The slices that chose it: no result should be reported on them (see `has_seen`).
+        """
+        known = {
+            **self.provenance,
+            "strength_chosen_on": [image_sha256(image) for image in images],
+            "worth_it": choice.worth_it,
+        }
+        return replace(self, strength=choice.strength, provenance=known)
+
+    @property
+    def worth_it(self) -> bool:
+        """False where the choice of its strength found it not worth applying."""
+        return bool(self.provenance.get("worth_it", True))
+
+    def has_seen(self, image: NDArray[np.uint8]) -> bool:
+        """Whether the edit was made from this slice, or its strength chosen on it."""
+        chosen_on = self.provenance.get("strength_chosen_on", ())
+        return image_sha256(image) in {self.provenance.get("image_sha256"), *chosen_on}
+
     def apply(self, segmenter: Segmenter, strength: float = 1.0) -> EditEntry:
         """Put the edit on the segmenter's `EditStack`, switched on, at this strength.
+
+        The default 1 is the whole solution, mostly far too much: pass the strength that was
+        chosen for it, ``edit.strength``.
 
         Raises
         ------

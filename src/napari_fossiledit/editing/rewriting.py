@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_fossiledit.editing.edit import Edit
+from napari_fossiledit.editing.edit import Edit, image_sha256
 from napari_fossiledit.editing.layers import choose_layers, depends_on_outputs
 from napari_fossiledit.editing.settings import Ridge, SolverSettings
 from napari_fossiledit.errors import InputError
@@ -329,13 +328,6 @@ def _edit(job: _Job, base: str, below: list[dict[str, Any]], name: str | None) -
         provenance=provenance,
         losses={layer: list(s.losses) for layer, s in zip(names, found, strict=True)},
     )
-
-
-def image_sha256(image: NDArray[np.uint8]) -> str:
-    """Sha256 of an image's shape, dtype and bytes."""
-    digest = hashlib.sha256(f"{image.dtype} {image.shape}".encode())
-    digest.update(np.ascontiguousarray(image).tobytes())
-    return digest.hexdigest()
 
 
 def _versions() -> dict[str, str]:
