@@ -27,7 +27,7 @@ $(VENV)/.installed: pyproject.toml
 
 demo: $(VENV)/.installed
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || [ "$$(uname)" = Darwin ]; then \
-		$(BIN)/fossiledit demo --out $(OUT) --viewer; \
+		.ci/system-packages; $(BIN)/fossiledit demo --out $(OUT) --viewer; \
 	else $(BIN)/fossiledit demo --out $(OUT); fi
 
 system:

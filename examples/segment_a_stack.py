@@ -13,8 +13,10 @@ def main() -> None:
     segmenter = models.load("demo")
     found = pipeline.segment(segmenter, reef.image)
     specimens = volume.link(instances.to_labels() for instances in found)
-    for row in volume.measure(specimens, reef.voxel_size)[:10]:
-        print(row)
+    table = volume.measure(specimens, reef.voxel_size)
+    print("  ".join(table))
+    for row in zip(*table.values(), strict=True):
+        print("  ".join(str(value) for value in row))
 
 
 if __name__ == "__main__":

@@ -87,6 +87,22 @@ def test_the_same_edit_lies_there_once(segmenter):
     assert (entry.strength, entry.active, entry.name) == (0.6, True, "mine")
 
 
+def test_a_copy_takes_the_place_of_its_edit(segmenter):
+    stack = EditStack.of(segmenter)
+    edit = make_edit(segmenter)
+    stack.add(edit, 0.5, name="mine")
+    stack.set_active(0, False)
+    before = weights(segmenter)
+    copy = edit.with_strength(0.2)
+    entry = stack.replace_edit(copy)
+    assert stack.entries == (entry,)
+    assert entry.edit is copy
+    assert (entry.strength, entry.active, entry.name) == (0.5, False, "mine")
+    assert same(weights(segmenter), before)
+    with pytest.raises(EditError, match="no longer applied"):
+        stack.replace_edit(make_edit(segmenter, seed=1))
+
+
 @pytest.mark.parametrize("strength", [-0.1, 1.51, float("nan"), float("inf"), "much", None])
 def test_strengths_out_of_range_are_refused(segmenter, strength):
     before = weights(segmenter)

@@ -50,6 +50,7 @@ def test_metrics_have_the_public_keys(report) -> None:
         for key in ("matched", "total", "spurious_fraction", "confuser_share", "intervals"):
             assert key in figures[side]
     assert figures["strength"] == result.choice.strength
+    assert figures["after"]["intervals"] != figures["differences"]
     assert len(figures["threshold_curve"]["points"]) >= 5
 
 

@@ -162,6 +162,17 @@ class EditStack:
         # No weight changes, so there is nothing to wait for.
         return self._replace(at, replace(self._entries[at], name=name), wait=False)
 
+    def replace_edit(self, edit: Edit, *, wait: bool = True) -> EditEntry:
+        """Put a copy of an edit (same deltas, e.g. more provenance) in the place of the edit.
+
+        Raises
+        ------
+        EditError
+            If no edit with these deltas lies on the stack.
+        """
+        at = self._index(edit)
+        return self._replace(at, replace(self._entries[at], edit=edit), wait)
+
     def move(self, which: Which, place: int) -> None:
         """Give an edit another place in the list; only rounding depends on the order."""
         at = self._index(which)

@@ -76,7 +76,8 @@ def rewrite(
     fossils : (y, x) bool or labels
         Above 0 on the fossils.
     layers : iterable of str, optional
-        Names from ``segmenter.editable_layers()``; default: all output convolutions of the FPN.
+        Names from ``segmenter.editable_layers()``; default: the finest output convolution of
+        the FPN alone (`default_layers`).
     solver : Ridge or Adam, optional
         Default: ``Ridge(damping=0.1)``, with ``keep_weight=1`` where slices to keep are given.
     keep : sequence of (image, fossils)

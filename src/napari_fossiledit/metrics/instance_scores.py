@@ -213,7 +213,7 @@ def score_slices(
 
 
 def score_instances(
-    truth: NDArray[Any] | Sequence[NDArray[Any]],
+    truth_labels: NDArray[Any] | Sequence[NDArray[Any]],
     instances: Instances | Sequence[Instances],
     *,
     confusers: NDArray[Any] | Sequence[NDArray[Any] | None] | None = None,
@@ -230,11 +230,11 @@ def score_instances(
 
     Parameters
     ----------
-    truth : (y, x) integers, (z, y, x) integers or a sequence of (y, x)
+    truth_labels : (y, x) integers, (z, y, x) integers or a sequence of (y, x)
         Labels, 0 = background.
     instances : Instances or a sequence of them
         Predictions of each slice, at confidence 0.
-    confusers : like ``truth``, optional
+    confusers : like ``truth_labels``, optional
         Above 0 where fossils of other kinds lie; None for slices where they were not labelled.
         Pixels that are fossil too are left out.
     groups : sequence of str, optional
@@ -262,7 +262,7 @@ def score_instances(
     Source: arXiv 2210.03879; the spurious fraction, detections, confuser share, ``all_mean`` and
     ``one_to_one`` are this project's.
     """
-    truths = _slices_of(truth)
+    truths = _slices_of(truth_labels)
     predictions = [instances] if isinstance(instances, Instances) else list(instances)
     count = len(truths)
     if count == 0:

@@ -204,8 +204,7 @@ class TorchvisionRCNN:
         """The 3x3 convolutions that an edit may rewrite.
 
         First the FPN's output convolutions, finest level first (``P2``, ``P3``, ...), then the
-        region proposal network's first convolution (level ``RPN``). An edit's default is the
-        FPN's only.
+        region proposal network's first convolution (level ``RPN``).
         """
         with self._lock:
             if self._layers is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -107,6 +108,8 @@ class DetectionCurve:
 
     def false_at(self, true: int) -> int | None:
         """False detections where ``true`` true ones are reached, or None if they never are."""
+        if true <= 0:
+            return 0
         reached = np.flatnonzero(self.true >= true)
         return int(self.false[reached[0]]) if reached.size else None
 
@@ -146,10 +149,8 @@ class Comparison:
         """Figures only, ready for JSON."""
         return {
             "before": self.before.to_dict(),
-            "after": {
-                **self.after.to_dict(),
-                "intervals": {key: value.to_dict() for key, value in self.differences.items()},
-            },
+            "after": self.after.to_dict(),
+            "differences": {key: value.to_dict() for key, value in self.differences.items()},
             "strength": self.strength,
             "beside_mask_threshold": {
                 "precision_at_equal_recall": self.precision_at_equal_recall.to_dict(),
@@ -169,6 +170,7 @@ def compare_task(
     *,
     strengths: Sequence[float] = (),
     mask_thresholds: Sequence[float] = MASK_THRESHOLDS,
+    seed: int = 0,
 ) -> Task[Comparison]:
     """Evaluate labelled slices without and with an edit, and draw both curves.
 
@@ -185,6 +187,8 @@ def compare_task(
     strengths : sequence of float
         More points of the strength curve.
     mask_thresholds : sequence of float
+    seed : int
+        Of the bootstrap.
 
     Returns
     -------
@@ -208,7 +212,7 @@ def compare_task(
         tuple(CurvePoint(cut, scores) for cut, scores in before.by_mask_threshold.items()),
     )
     excess = excess_at_equal_recall(
-        [point.scores for point in threshold_curve.points], after.scores
+        [point.scores for point in threshold_curve.points], after.scores, seed=seed
     )
     detections = (
         DetectionCurve.of("before", slices, before),
@@ -218,7 +222,7 @@ def compare_task(
         before=before,
         after=after,
         strength=strength,
-        differences=difference(before.scores, after.scores),
+        differences=difference(before.scores, after.scores, seed=seed),
         threshold_curve=threshold_curve,
         strength_curve=Curve(
             "edit, over its strength",
@@ -240,11 +244,18 @@ def compare(
     *,
     strengths: Sequence[float] = (),
     mask_thresholds: Sequence[float] = MASK_THRESHOLDS,
+    seed: int = 0,
 ) -> Comparison:
     """Run `compare_task` to its end."""
     return run(
         compare_task(
-            segmenter, edit, strength, slices, strengths=strengths, mask_thresholds=mask_thresholds
+            segmenter,
+            edit,
+            strength,
+            slices,
+            strengths=strengths,
+            mask_thresholds=mask_thresholds,
+            seed=seed,
         )
     )
 
@@ -258,7 +269,12 @@ def say(
 ) -> str:
     """Say in words what the edit adds to the rivals, or that it adds nothing."""
     band = f"({excess.value:+.3f}, 95 % interval {excess.low:+.3f} to {excess.high:+.3f})"
-    if excess.low > 0:
+    if not isfinite(excess.low):
+        first = (
+            "There are too few fossils or slices to tell whether the edit is more precise than a "
+            "raised mask threshold: label more of them."
+        )
+    elif excess.low > 0:
         first = f"At the same recall the edit is more precise than a raised mask threshold {band}."
     elif excess.high < 0:
         first = (
@@ -284,6 +300,11 @@ def say(
         third = (
             f"; asking the unedited model for a confidence that gives as many true ones leaves "
             f"{rival} false."
+        )
+    elif rival == false:
+        third = (
+            f"; asking the unedited model for a confidence that gives as many true ones leaves "
+            f"{rival} false too: for detections the edit adds nothing to it."
         )
     else:
         third = (

@@ -99,12 +99,14 @@ def verdict(comparison: Comparison) -> str:
     before, after = comparison.before.scores, comparison.after.scores
     old, new = before.matched_mean, after.matched_mean
     gain = comparison.differences["matched_mean.precision"]
-    certain = "certain" if gain.low > 0 else "not certain"
+    change = "too few to tell whether that is certain"
+    if isfinite(gain.low):
+        certain = "certain" if gain.clear else "not certain"
+        change = f"95 % interval {gain.low:+.3f} to {gain.high:+.3f}: the change is {certain}"
     return (
         f"On {before.total} fossil sections of reefs that the model never saw, the edit at "
         f"strength {comparison.strength:g} takes mean precision from {old.precision:.3f} to "
-        f"{new.precision:.3f} ({gain.value:+.3f}, 95 % interval {gain.low:+.3f} to "
-        f"{gain.high:+.3f}: the change is {certain}), recall from {old.recall:.3f} to "
+        f"{new.precision:.3f} ({gain.value:+.3f}, {change}), recall from {old.recall:.3f} to "
         f"{new.recall:.3f}, false detections from {before.false_detections} to "
         f"{after.false_detections}, and the clots' pixels that it claims from "
         f"{percent(before.confuser_share)} to {percent(after.confuser_share)}."
