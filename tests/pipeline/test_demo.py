@@ -11,6 +11,7 @@ import tifffile
 from napari_fossiledit import editing, models
 from napari_fossiledit.errors import OutputError
 from napari_fossiledit.pipeline.demo import DemoSize, demo, demo_task
+from napari_fossiledit.pipeline.report import write_report
 
 SMALL = DemoSize(seeds=(2008,), zs=(10, 30), strengths=(0.2,), volume=(3, 160, 160))
 
@@ -71,6 +72,20 @@ def test_the_edit_file_fits_the_model(report) -> None:
     assert segmenter.fingerprint() != before
     edit.remove(segmenter)
     assert segmenter.fingerprint() == before
+
+
+def test_a_disk_that_fills_leaves_the_old_report(report, tmp_path, monkeypatch) -> None:
+    _, result, _ = report
+    (tmp_path / "report.html").write_text("the old one")
+
+    def full(*_: object, **__: object) -> None:
+        raise OutputError("The disk is full.")
+
+    monkeypatch.setattr("napari_fossiledit.io.write_labels", full)
+    with pytest.raises(OutputError, match="disk is full"):
+        write_report(tmp_path, result)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    assert (tmp_path / "report.html").read_text() == "the old one"
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path) -> None:

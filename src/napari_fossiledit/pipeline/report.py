@@ -27,36 +27,59 @@ ADDED_COLOUR = (0, 158, 115)
 
 
 def write_report(folder: Path, result: DemoResult) -> Path:
-    """Write ``report.html``, ``metrics.json``, figures, edit and label volumes into ``folder``.
+    """Write ``report.html``, ``metrics.json``, figures, edit, slices and label volumes.
+
+    All files, or none: a report never stands beside the figures of another run.
+
+    Parameters
+    ----------
+    folder : path
+        Made when it is missing.
+    result : DemoResult
 
     Returns
     -------
     Path
         The HTML file.
+
+    Raises
+    ------
+    OutputError
+        When the folder cannot be written, or the disk is full.
     """
+    from napari_fossiledit.io import atomic_folder
+
+    pictures = {name: figures.png_bytes(figure) for name, figure in _figures(result).items()}
+    html = _html(result, pictures)
+    with atomic_folder(folder) as part:
+        _write_files(part, result, pictures, html)
+    return folder / "report.html"
+
+
+def _html(result: DemoResult, pictures: dict[str, bytes]) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    from napari_fossiledit.io import make_folder, write_bytes, write_json, write_labels, write_stack
-
-    make_folder(folder / "figures")
-    pictures = {name: figures.png_bytes(figure) for name, figure in _figures(result).items()}
-    for name, data in pictures.items():
-        write_bytes(folder / "figures" / f"{name}.png", data)
-    write_json(folder / "metrics.json", result.to_dict())
-    result.edit.save(folder / "edit.safetensors")
-    for name in ("before", "after", "truth"):
-        labels = getattr(result, f"volume_{name}")
-        write_labels(folder / f"labels_{name}.tif", labels, voxel_size=result.voxel_size)
-    write_stack(folder / "slices.tif", result.block, voxel_size=result.voxel_size)
     environment = Environment(
         loader=PackageLoader("napari_fossiledit", "pipeline"),
         autoescape=True,
         undefined=StrictUndefined,
     )
-    html = environment.get_template("report.html.jinja").render(**_context(result, pictures))
-    path = folder / "report.html"
-    write_bytes(path, html.encode())
-    return path
+    return environment.get_template("report.html.jinja").render(**_context(result, pictures))
+
+
+def _write_files(folder: Path, result: DemoResult, pictures: dict[str, bytes], html: str) -> None:
+    from napari_fossiledit import io
+
+    io.make_folder(folder / "figures")
+    for name, data in pictures.items():
+        io.write_bytes(folder / "figures" / f"{name}.png", data)
+    io.write_json(folder / "metrics.json", result.to_dict())
+    result.edit.save(folder / "edit.safetensors")
+    io.write_stack(folder / "slices.tif", result.block, voxel_size=result.voxel_size)
+    for name in ("before", "after", "truth"):
+        labels = getattr(result, f"volume_{name}")
+        io.write_labels(folder / f"labels_{name}.tif", labels, voxel_size=result.voxel_size)
+    io.write_bytes(folder / "report.html", html.encode())
 
 
 def _context(result: DemoResult, pictures: dict[str, bytes]) -> dict[str, Any]:
