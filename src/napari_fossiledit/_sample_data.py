@@ -85,8 +85,16 @@ def _reef(*, labels: bool) -> list[LayerData]:
 
 
 def _fill(arrays: Sequence[Any]) -> None:
-    """Fill the arrays in the background of the current viewer, or now where there is none."""
+    """Fill the arrays in the background of the current viewer, or now where there is none.
+
+    Raises
+    ------
+    InputError
+        When another task runs; napari shows the sentence and opens nothing.
+    """
     from napari import current_viewer
+
+    from napari_fossiledit.errors import InputError
 
     viewer = current_viewer()
     if viewer is None:
@@ -114,9 +122,10 @@ def _fill(arrays: Sequence[Any]) -> None:
                 bench.viewer.layers.remove(layer)
 
     middle = (len(arrays[0]) - 1) // 2  # the slice that napari shows first
-    if bench.runner.start(
+    if not bench.runner.start(
         lambda: draw_task(*arrays, first=middle), title="Draw the sample reef", on_progress=show
     ):
-        bench.runner.ended.connect(ended)
-    else:
-        run(draw_task(*arrays))
+        raise InputError(
+            f"Wait until '{bench.runner.title}' has ended, then open the sample again."
+        )
+    bench.runner.ended.connect(ended)

@@ -24,12 +24,16 @@ def _own_settings(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def model_file(tmp_path_factory):
+def tiny_config():
+    return LiteConfig(width=0.25, channels=16, box_width=24, mask_convolutions=1, proposals=40)
+
+
+@pytest.fixture(scope="session")
+def model_file(tiny_config, tmp_path_factory):
     """A tiny model with random weights: what it says means nothing, all else is real."""
     torch.set_num_threads(1)
-    config = LiteConfig(width=0.25, channels=16, box_width=24, mask_convolutions=1, proposals=40)
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save(new_lite(config, name="tiny", class_names=("cup",), seed=0), path)
+    save(new_lite(tiny_config, name="tiny", class_names=("cup",), seed=0), path)
     return path
 
 

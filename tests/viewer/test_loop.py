@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from napari_fossiledit.editing import load_edit
+from napari_fossiledit.editing.edit import image_sha256
 from napari_fossiledit.editing.strength import STRENGTHS_TRIED
 from napari_fossiledit.widgets.edit_jobs import Strengthened
 
@@ -146,6 +148,76 @@ def test_the_strength_is_chosen_on_other_labelled_slices(ready) -> None:
     assert ready.session.used_slices("reef") == {0, 1, 3}
     entry = ready.session.edits.entries[0]
     assert entry.strength in STRENGTHS_TRIED["ridge"]
+    assert entry.edit.provenance["strength_chosen_on"] == hashes(ready, 0, 3)
+
+
+def test_a_loaded_edit_that_is_not_worth_it_stays_off(ready, tmp_path) -> None:
+    base = ready.session.segmenter.fingerprint()
+    page = mend(ready)
+    edit = ready.session.edits.entries[0].edit
+    edit.provenance["worth_it"] = False
+    edit.save(tmp_path / "edit.safetensors")
+    ready.press(page.edits.clear)
+    page.edits.load_from(str(tmp_path / "edit.safetensors"))
+    ready.wait()
+    assert [entry.active for entry in ready.session.edits.entries] == [False]
+    assert ready.session.segmenter.fingerprint() == base
+
+
+def hashes(ready, *slices: int) -> list[str]:
+    return [image_sha256(ready.viewer.layers["reef"].data[z]) for z in slices]
+
+
+def loaded(ready, path):
+    """An edit made from slice 1, loaded in a session that knows nothing of it."""
+    page = mend(ready)
+    page.edits.save_to(str(path))
+    ready.wait()
+    ready.press(page.edits.clear)
+    ready.load_model()
+    page.edits.load_from(str(path))
+    ready.wait()
+    assert ready.session.used_slices("reef") == set()
+    return page
+
+
+def test_a_loaded_edits_strength_is_chosen_on_all_but_its_own_slice(ready, tmp_path) -> None:
+    page = loaded(ready, tmp_path / "edit.safetensors")
+    ready.viewer.dims.set_point(0, 3.0)  # slice 2: shown, but not the edit's
+    page.at_most.setValue(10)
+    for _ in range(2):  # slices that chose a strength may choose it again
+        ready.do(page.rescan)
+        (entry,) = ready.session.edits.entries
+        assert entry.strength in STRENGTHS_TRIED["ridge"]
+        assert entry.edit.provenance["strength_chosen_on"] == hashes(ready, 0, 2, 3)
+    assert ready.session.used_slices("reef") == {0, 2, 3}
+    page.edits.save_to(str(tmp_path / "chosen.safetensors"))
+    ready.wait()
+    saved = load_edit(tmp_path / "chosen.safetensors")
+    assert saved.strength == entry.strength
+    assert saved.worth_it == entry.active
+    assert all(saved.has_seen(image) for image in ready.viewer.layers["reef"].data)
+    base = ready.session.segmenter.fingerprint()
+    ready.press(page.edits.clear)
+    ready.wait()
+    assert (ready.session.segmenter.fingerprint() != base) == entry.active
+
+
+def test_a_loaded_edit_is_not_compared_on_what_it_has_seen(ready, tmp_path) -> None:
+    loaded(ready, tmp_path / "edit.safetensors")
+    page = ready.page("Compare")
+    page.curves.setChecked(False)
+    page.at_most.setValue(10)
+    ready.do(page.start)
+    assert ready.session.result("compare").slices == (0, 2, 3)
+    ready.viewer.dims.set_point(0, 2.5)
+    page.scope.setCurrentIndex(1)
+    ready.do(page.start)
+    assert ready.session.result("compare").slices == (1,)
+    assert "flatter" in page.caution.text()
+    ready.viewer.dims.set_point(0, 3.0)
+    ready.do(page.start)
+    assert not page.caution.text()
 
 
 def test_the_scan_shows_precision_and_recall_and_marks_the_chosen_strength(hands) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -11,7 +12,10 @@ import pytest
 import torch
 from napari.utils.notifications import notification_manager
 
+from napari_fossiledit.editing import EditStack
 from napari_fossiledit.errors import OutOfMemoryError
+from napari_fossiledit.models.checkpoint import new_lite, save
+from napari_fossiledit.progress import checkpoint
 
 pytestmark = pytest.mark.viewer
 
@@ -78,13 +82,38 @@ def test_the_viewer_closed_mid_task_cancels_and_waits(ready, qtbot) -> None:
     qtbot.waitUntil(ended.is_set, timeout=5000)
 
 
+@pytest.mark.parametrize("during", ["features", "strength"])
+def test_the_viewer_closed_while_mending_leaves_every_weight(ready, qtbot, during) -> None:
+    segmenter = ready.session.segmenter
+    base, predict = segmenter.fingerprint(), segmenter.predict
+    if during == "features":
+        started(ready, "Rewrite", "mend")
+    else:
+        tried = threading.Event()
+
+        def never(image):
+            """Stop at the first prediction with the edit at work."""
+            if segmenter.fingerprint() == base:
+                return predict(image)
+            tried.set()
+            while True:
+                checkpoint()
+
+        segmenter.predict = never
+        ready.press(ready.page("Rewrite").mend)
+        qtbot.waitUntil(tried.is_set, timeout=30_000)
+    ended = ready.runner._running.ended
+    ready.viewer.close()
+    qtbot.waitUntil(ended.is_set, timeout=5000)
+    assert segmenter.fingerprint() == base
+    assert EditStack.of(segmenter).entries == ()
+
+
 def test_the_strength_slider_never_waits_for_a_prediction(ready) -> None:
     page = ready.page("Rewrite")
     page.auto.setChecked(False)
     ready.do(page.mend)
     edits, segmenter = ready.session.edits, ready.session.segmenter
-    import threading
-
     before = segmenter.weight(edits.entries[0].edit.layers[0])
     held, go = threading.Event(), threading.Event()
 
@@ -122,6 +151,52 @@ def test_a_file_that_is_no_edit_is_refused_in_words(ready, tmp_path, content) ->
     assert "odd.safetensors" in notification_manager.records[-1].message
     assert "please report" not in notification_manager.records[-1].message
     assert len(ready.session.edits) == 0
+
+
+def saved_edit(ready, path):
+    page = ready.page("Rewrite")
+    page.auto.setChecked(False)
+    ready.do(page.mend)
+    page.edits.save_to(str(path))
+    ready.wait()
+    return page
+
+
+def refused(ready, path) -> str:
+    """Load an edit file that must change nothing; gives the sentence told."""
+    edits, weights = ready.session.edits.entries, ready.session.segmenter.fingerprint()
+    ready.page("Rewrite").edits.load_from(str(path))
+    ready.wait()
+    assert ready.outcomes[-1].state == "failed"
+    said = notification_manager.records[-1].message
+    assert said == ready.outcomes[-1].message
+    assert "please report" not in said
+    assert "\n" not in said
+    assert ready.session.edits.entries == edits
+    assert ready.page("Rewrite").edits.tree.topLevelItemCount() == len(edits)
+    assert ready.session.segmenter.fingerprint() == weights
+    return said
+
+
+def test_an_edit_file_cut_in_half_is_refused_in_words(ready, tmp_path) -> None:
+    path = tmp_path / "half.safetensors"
+    saved_edit(ready, path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    assert "half.safetensors is incomplete or damaged" in refused(ready, path)
+
+
+def test_an_edit_of_another_model_is_refused_in_words(hands, tiny_config, tmp_path) -> None:
+    whole, hands.model_file = hands.model_file, tmp_path / "other.safetensors"
+    save(new_lite(tiny_config, name="other", class_names=("cup",), seed=1), hands.model_file)
+    hands.open_discs()
+    hands.load_model()
+    saved_edit(hands, tmp_path / "edit.safetensors")
+    hands.model_file = whole
+    hands.load_model()
+    assert len(hands.session.edits) == 0
+    said = refused(hands, tmp_path / "edit.safetensors")
+    assert "was made for another model (other) than the one loaded (tiny)" in said
 
 
 def test_a_missing_or_hostile_model_file_is_refused_in_words(hands, tmp_path) -> None:

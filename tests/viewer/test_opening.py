@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 from napari.utils.notifications import notification_manager
 
 from napari_fossiledit import _sample_data
+from napari_fossiledit.errors import InputError
 from napari_fossiledit.widgets.bench import Bench
 from napari_fossiledit.widgets.workbench import PAGES
 
@@ -83,6 +85,24 @@ def test_a_sample_that_is_cancelled_is_closed_again_at_once(hands, monkeypatch, 
     assert ended.wait(1), "the drawing goes on"
     hands.wait()
     assert hands.names() == []
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_a_sample_asked_for_while_a_task_runs_is_refused_at_once(ready, labels) -> None:
+    names = ready.names()
+    ready.slow_model()
+    ready.press(ready.page("Segment").start)
+    title = ready.runner.title
+    make = _sample_data.reef_with_labels if labels else _sample_data.reef_without_labels
+    began = time.monotonic()
+    with pytest.raises(InputError) as said:
+        make()
+    assert time.monotonic() - began < 0.5
+    assert str(said.value) == f"Wait until '{title}' has ended, then open the sample again."
+    assert ready.runner.title == title
+    ready.runner.cancel()
+    ready.wait()
+    assert ready.names() == names
 
 
 def test_labels_of_another_shape_are_said_and_nothing_starts(hands) -> None:

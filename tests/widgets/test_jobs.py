@@ -47,6 +47,21 @@ def test_labelled_slices_are_spread_and_used_ones_left_out() -> None:
     assert slices[0].group == "reef"
 
 
+def test_slices_known_by_their_image_are_left_out_and_replaced() -> None:
+    source = stack()
+    source.data[:] = np.arange(6, dtype=np.uint8)[:, None, None, None]
+
+    def among(*numbers):
+        return lambda image: int(image[0, 0, 0]) in numbers
+
+    slices = run(labelled_task(source, labels(), None, at_most=2, seen=among(0, 4, 5)))
+    assert [piece.name for piece in slices] == ["slice 1", "slice 3"]
+    slices = run(labelled_task(source, labels(), None, at_most=6, without=[1], seen=among(2)))
+    assert [piece.name for piece in slices] == ["slice 0", "slice 3", "slice 4", "slice 5"]
+    with pytest.raises(InputError, match="label one or two more"):
+        run(labelled_task(source, labels(), None, at_most=2, seen=among(*range(6))))
+
+
 def test_no_labelled_slice_is_said() -> None:
     with pytest.raises(InputError, match="label one or two more"):
         run(labelled_task(stack(1), labels(1), None, at_most=2, without=[0]))

@@ -35,7 +35,8 @@ class CompareJob:
     only : int, optional
         The one slice to compare; None = up to ``at_most`` labelled slices.
     without : frozenset of int
-        Slices left out because the edit or its strength has seen them.
+        Slices left out because an edit or its strength has seen them; those that this edit has
+        seen by its own record (`Edit.has_seen`) are left out, too.
     curves : bool
         Also scan strengths and mask thresholds.
     """
@@ -67,6 +68,8 @@ class Compared:
         `LOST` where only the model before, `GAINED` where only the model after sees a fossil.
     slices : tuple of int
     job : CompareJob
+    seen : bool
+        Whether the one slice asked for was used to make the edit or to choose its strength.
     """
 
     comparison: Any
@@ -75,6 +78,7 @@ class Compared:
     difference: NDArray[np.int32]
     slices: tuple[int, ...]
     job: CompareJob
+    seen: bool = False
 
 
 def compare_task(job: CompareJob) -> Task[Compared]:
@@ -87,6 +91,7 @@ def compare_task(job: CompareJob) -> Task[Compared]:
             job.confusers,
             at_most=job.at_most,
             without=job.without,
+            seen=job.edit.has_seen if job.only is None else None,
             only=job.only,
         )
     if not slices:
@@ -102,7 +107,12 @@ def compare_task(job: CompareJob) -> Task[Compared]:
     )
     found = numbers(slices)
     return _compared(
-        job, comparison, found, comparison.before.predictions, comparison.after.predictions
+        job,
+        comparison,
+        found,
+        comparison.before.predictions,
+        comparison.after.predictions,
+        seen=job.only is not None and job.edit.has_seen(slices[0].image),
     )
 
 
@@ -128,7 +138,7 @@ def _plain_task(job: CompareJob) -> Task[Compared]:
         yield Progress(i, 3, f"slice {job.only} {words} the edit")
         with EditStack.of(job.segmenter).trial(job.edit, strength):
             found.append([job.segmenter.predict(image)])
-    return _compared(job, None, (job.only,), *found)
+    return _compared(job, None, (job.only,), *found, seen=job.edit.has_seen(image))
 
 
 def _compared(
@@ -137,6 +147,8 @@ def _compared(
     slices: tuple[int, ...],
     before: list[Instances],
     after: list[Instances],
+    *,
+    seen: bool,
 ) -> Compared:
     painted = [
         paint_instances(
@@ -147,7 +159,7 @@ def _compared(
         for found in (before, after)
     ]
     difference = difference_labels(painted[0].labels, painted[1].labels)
-    return Compared(comparison, painted[0], painted[1], difference, slices, job)
+    return Compared(comparison, painted[0], painted[1], difference, slices, job, seen)
 
 
 def difference_labels(before: NDArray[np.integer], after: NDArray[np.integer]) -> NDArray[np.int32]:

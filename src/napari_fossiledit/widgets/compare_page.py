@@ -143,6 +143,8 @@ class ComparePage(Page):
             opacity=0.8,
         )
         self._go_to(compared)
+        if compared.seen:  # a loaded edit tells so only by its record
+            self.session.mark_used(job.stack.name, compared.slices)
         self.session.set_result("compare", compared)
 
     def _go_to(self, compared: Compared) -> None:

@@ -81,10 +81,13 @@ class Strengthened:
         None when there was no other labelled slice.
     used : tuple of int
         The slices that it was chosen on.
+    edit : Edit, or None
+        The edit with its strength, and where that was chosen, in its provenance.
     """
 
     choice: Any
     used: tuple[int, ...] = ()
+    edit: Any = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ def mend_task(job: MendJob) -> Task[Mended]:
 
 
 def strength_task(job: Any, edit: Any, others: Others) -> Task[Strengthened]:
-    """Choose an edit's strength on other labelled slices.
+    """Choose an edit's strength on labelled slices other than the one it was made from.
 
     Parameters
     ----------
@@ -128,8 +131,10 @@ def strength_task(job: Any, edit: Any, others: Others) -> Task[Strengthened]:
     others : Others
     """
     from napari_fossiledit.editing import choose_strength_task
+    from napari_fossiledit.editing.edit import image_sha256
     from napari_fossiledit.errors import InputError
 
+    source = edit.provenance.get("image_sha256")
     try:
         slices = yield from labelled_task(
             job.stack,
@@ -137,11 +142,13 @@ def strength_task(job: Any, edit: Any, others: Others) -> Task[Strengthened]:
             others.confusers,
             at_most=others.at_most,
             without=others.without,
+            seen=lambda image: image_sha256(image) == source,
         )
     except InputError:
         return Strengthened(None)  # an edit can be made with a single labelled slice
     choice = yield from choose_strength_task(job.segmenter, edit, slices)
-    return Strengthened(choice, numbers(slices))
+    made = edit.with_choice(choice, (piece.image for piece in slices))
+    return Strengthened(choice, numbers(slices), made)
 
 
 def numbers(slices: Iterable[Any]) -> tuple[int, ...]:

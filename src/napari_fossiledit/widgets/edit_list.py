@@ -211,7 +211,7 @@ class EditList(QWidget):
             self.load_from(path)
 
     def load_from(self, path: str) -> None:
-        """Load an edit and switch it on at the strength found best for it."""
+        """Load an edit and switch it on at the strength found best for it, if it is worth it."""
         edits = self._edits
         self._bench.start(
             lambda: load_edit_task(path, edits),
@@ -222,6 +222,12 @@ class EditList(QWidget):
 
     def _loaded(self, edit: Any) -> None:
         self._edits.add(edit, edit.strength, wait=False)
+        if not edit.worth_it:
+            self._edits.set_active(edit, False, wait=False)
+            self._bench.tell(
+                f"The edit '{edit.name}' was found not worth applying when it was made: it is in "
+                "the list, switched off."
+            )
         self._changed()
         self.select(self._count() - 1)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -161,9 +161,22 @@ def labelled_task(
     *,
     at_most: int,
     without: Iterable[int] = (),
+    seen: Callable[[NDArray[np.uint8]], bool] | None = None,
     only: int | None = None,
 ) -> Task[list[LabelledSlice]]:
     """Read labelled slices: the one asked for, or up to ``at_most`` spread over the stack.
+
+    Parameters
+    ----------
+    stack, labels, confusers
+        Where to read.
+    at_most : int
+    without : iterable of int
+        Slices left out by number.
+    seen : callable, optional
+        Slices for whose image it is true are left out, too.
+    only : int, optional
+        The one slice asked for.
 
     Raises
     ------
@@ -172,20 +185,24 @@ def labelled_task(
     """
     yield Progress(0, 0, "looking for labelled slices")
     excluded = set(without)
-    numbers = labels.labelled() if only is None else [only]
-    numbers = [z for z in numbers if z not in excluded]
-    if not numbers:
-        raise InputError(
-            f"The labels '{labels.name}' have no other labelled slice: label one or two more "
-            "slices, on which nothing was chosen yet."
-            if excluded
-            else f"The labels '{labels.name}' are empty: paint the fossils of at least one slice."
-        )
-    slices = []
-    for z in apart(numbers, at_most):
-        yield Progress(0, 0, f"reading slice {z}")
-        slices.append(read_slice(stack, labels, confusers, z))
-    return slices
+    labelled = labels.labelled() if only is None else [only]
+    read: dict[int, LabelledSlice] = {}
+    while numbers := [z for z in labelled if z not in excluded]:
+        chosen = apart(numbers, at_most)
+        for z in chosen:
+            if z not in read:
+                yield Progress(0, 0, f"reading slice {z}")
+                read[z] = read_slice(stack, labels, confusers, z)
+                if seen is not None and seen(read[z].image):
+                    excluded.add(z)
+        if excluded.isdisjoint(chosen):
+            return [read[z] for z in chosen]
+    raise InputError(
+        f"The labels '{labels.name}' have no other labelled slice: label one or two more "
+        "slices, on which nothing was chosen yet."
+        if excluded
+        else f"The labels '{labels.name}' are empty: paint the fossils of at least one slice."
+    )
 
 
 def read_slice(

@@ -204,7 +204,8 @@ class RewritePage(Page):
         edit, job = mended.edit, mended.job
         strength, active, words = _verdict(mended.found, job.strength)
         stack = self.session.edits
-        entry = stack.add(edit.with_strength(strength), strength, wait=False)
+        chosen = mended.found.edit or edit.with_strength(strength)
+        entry = stack.add(chosen, strength, wait=False)
         if not active:
             stack.set_active(entry, False, wait=False)
         self._sync(job.stack.name, {job.z, *mended.found.used})
@@ -254,7 +255,7 @@ class RewritePage(Page):
         at = self.edits.selected
         if at is None or self.bench.why_not(labels=True, model=True):
             return
-        others = self._others({self.bench.current_z()})
+        others = self._others(set())
         if others is None:
             return
         edit = self.session.edits.entries[at].edit
@@ -272,7 +273,7 @@ class RewritePage(Page):
         name = job.stack.name
 
         def done(found: Strengthened) -> None:
-            self._rescanned(edit, name, found)
+            self._rescanned(name, found)
 
         self.bench.start(
             lambda: strength_task(job, edit, others),
@@ -283,14 +284,15 @@ class RewritePage(Page):
             needs=[self.session.stack, self.session.labels],
         )
 
-    def _rescanned(self, edit: Any, stack: str, found: Strengthened) -> None:
+    def _rescanned(self, stack: str, found: Strengthened) -> None:
         if found.choice is None:
             say(self.said, "No other slice is labelled: label one or two more.")
             return
         strength, active, words = _verdict(found, 0.0)
         edits = self.session.edits
-        edits.set_strength(edit, strength, wait=False)
-        edits.set_active(edit, active, wait=False)
+        edits.replace_edit(found.edit, wait=False)
+        edits.set_strength(found.edit, strength, wait=False)
+        edits.set_active(found.edit, active, wait=False)
         self._sync(stack, set(found.used))
         self._show_choice(found)
         say(self.said, words)
