@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from napari_fossiledit.io import folder as io_folder
+
 
 def _mounted(folder: Path, options: str) -> bool:
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
@@ -21,6 +23,27 @@ def _mounted(folder: Path, options: str) -> bool:
         return False
 
 
+def _refuse_below(folder: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """Let no file be put into a folder: everything is written with `os.replace` at the end."""
+    replace, attempt = os.replace, io_folder._try
+
+    def check(path: Path) -> None:
+        if path.resolve().is_relative_to(folder.resolve()):
+            raise OSError(code, os.strerror(code))
+
+    def checked_replace(source: str | Path, target: str | Path) -> None:
+        check(Path(target))
+        replace(source, target)
+
+    def checked_attempt(path: Path) -> None:
+        if code == errno.EROFS:  # a full disk still takes empty files
+            check(path)
+        attempt(path)
+
+    monkeypatch.setattr(os, "replace", checked_replace)
+    monkeypatch.setattr(io_folder, "_try", checked_attempt)
+
+
 @pytest.fixture
 def full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder that has room for 64 KB."""
@@ -28,25 +51,22 @@ def full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     folder.mkdir()
     mounted = _mounted(folder, "size=64k")
     if not mounted:
-
-        def refuse(path: Path) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        monkeypatch.setattr("napari_fossiledit.io.save._flush", refuse)
+        _refuse_below(folder, monkeypatch, errno.ENOSPC)
     yield folder
     if mounted:
         subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.fixture
-def read_only(tmp_path: Path) -> Iterator[Path]:
+def read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder that cannot be written to."""
     folder = tmp_path / "readonly"
     folder.mkdir()
     mounted = _mounted(folder, "size=64k,ro")
     if not mounted:
         if hasattr(os, "geteuid") and os.geteuid() == 0:
-            pytest.skip("root may write everywhere, and nothing can be mounted here")
+            # Root may write everywhere.
+            _refuse_below(folder, monkeypatch, errno.EROFS)
         folder.chmod(0o555)
     yield folder
     if mounted:

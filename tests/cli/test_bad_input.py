@@ -251,10 +251,16 @@ def test_full_disk(
         ["edit", str(large), label_file, *model, "--strength", "0.1", "--out",
          str(full_disk / "e.safetensors")],
         ["sample", str(full_disk / "reef"), "--shape", "4,128,128"],
+        ["segment", str(large), *model, "--out", str(full_disk / "l.tif")],
+        ["segment", str(large), *model, "--out", str(full_disk)],
+        ["evaluate", str(large), label_file, *model, "--json", str(full_disk / "j.json")],
     ):  # fmt: skip
         if words[0] == "edit":
             # Half a disk is taken, so that nothing of the edit's size fits.
             (full_disk / "rest").write_bytes(b"x" * 60_000)
+        elif words[0] != "sample" and words[0] != "perturb":
+            # Labels and figures are small: the whole disk is taken.
+            (full_disk / "rest").write_bytes(b"x" * 65_536)
         message = _refused(words, capsys, str(full_disk))
         assert "full" in message or "No space" in message
         (full_disk / "rest").unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from napari_fossiledit import __version__, io
 from napari_fossiledit.cli import execute
+from napari_fossiledit.editing.edit import image_sha256
 
 KEYS = {
     "matched_mean",
@@ -87,7 +89,19 @@ def test_model_info_and_layers(
     layers = _json(path)["layers"]
     assert [layer["name"] for layer in layers] == info["editable_layers"]
     assert all(layer["shape"][2:] == [3, 3] for layer in layers)
-    assert layers[0]["name"] in capsys.readouterr().out
+    assert [layer["default"] for layer in layers] == [True] + [False] * (len(layers) - 1)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[0] for row in rows if row[-1] == "yes"] == [layers[0]["name"]]
+
+
+def test_every_command_takes_device_and_seed(capsys: pytest.CaptureFixture[str]) -> None:
+    commands = [[c] for c in ("demo", "segment", "perturb", "probe", "edit", "evaluate")]
+    commands += [["model", "info"], ["model", "layers"]]
+    for command in [*commands, ["sample", "write"], ["sample", "train-demo"]]:
+        assert execute([*command, "--help"]) == 0
+        shown = capsys.readouterr().out
+        assert "--device" in shown, command
+        assert "--seed" in shown, command
 
 
 def test_segment_to_a_tiff_a_png_and_a_folder(
@@ -137,12 +151,21 @@ def test_probe(data: list[str], model: list[str], reef: Path, tmp_path: Path) ->
 
 
 def test_edit_and_what_others_do_with_it(
-    data: list[str], model: list[str], edit_file: Path, reef: Path, tmp_path: Path
+    data: list[str],
+    model: list[str],
+    edit_file: Path,
+    reef: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     figures = tmp_path / "e.json"
     words = ["evaluate", *data, *model, "--edit", str(edit_file), "--json", str(figures)]
     assert execute([*words, "--confusers", str(reef / "confusers.tif")]) == 0
     found = _json(figures)
+    assert "Left out, as the edit was made from it" in capsys.readouterr().err
+    assert (found["seen_by_edit"], found["left_out"]) == (False, ["0001"])
+    labels = io.read_labels(data[1])
+    assert found["total"] == sum(len(np.unique(labels[z][labels[z] > 0])) for z in (0, 2))
     assert set(found) >= KEYS | {"before", "differences", "beside_mask_threshold"}
     assert set(found["before"]) >= KEYS
     assert found["edit"]["strength"] == 0.2
@@ -164,9 +187,56 @@ def test_edit_chooses_its_strength_on_the_other_slices(
     found = _json(figures)
     assert found["layers"] == [layer]
     assert found["provenance"]["slice"] == "0001"
-    assert found["provenance"]["strength_chosen_on"] == 2
+    images = io.open_stack(data[0])
+    chosen_on = [image_sha256(images[z]) for z in (0, 2)]
+    assert found["provenance"]["strength_chosen_on"] == chosen_on
     assert found["strength"] in {point["strength"] for point in found["choice"]["points"]}
-    assert found["choice"]["sentence"] in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert found["choice"]["sentence"] in shown
+    assert found["provenance"]["worth_it"] is found["choice"]["worth_it"]
+    assert ("not worth applying" in shown) is not found["choice"]["worth_it"]
+
+
+@pytest.mark.parametrize("worth_it", [True, False])
+def test_what_an_edit_was_worth_is_said(
+    worth_it: bool,
+    data: list[str],
+    model: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from napari_fossiledit import editing
+    from napari_fossiledit.editing import StrengthChoice
+    from napari_fossiledit.progress import Progress, Task
+
+    def choose(*args: object, **kwargs: object) -> Task[StrengthChoice]:
+        yield Progress(0, 1, "Choosing")
+        return StrengthChoice(
+            strength=0.1, worth_it=worth_it, points=[], sentence="Chosen.", gain=0.0
+        )
+
+    monkeypatch.setattr(editing, "choose_strength_task", choose)
+    out = tmp_path / "an edit.safetensors"
+    assert execute(["edit", *data, *model, "--slice", "1", "--out", str(out)]) == 0
+    shown = capsys.readouterr().out
+    assert ("not worth applying" in shown) is not worth_it
+    assert ("fossiledit evaluate" in shown) is worth_it
+    figures = tmp_path / "e.json"
+    if worth_it:
+        # The command that was printed runs as it stands.
+        command = shlex.split(shown.splitlines()[-1])[1:]
+    else:
+        command = ["evaluate", *data, *model, "--edit", str(out)]
+    assert execute([*command, "--json", str(figures)]) == 0
+    said = capsys.readouterr().err
+    assert ("not worth applying" in said) is not worth_it
+    assert "figures are on slices that chose the edit" in said
+    found = _json(figures)
+    assert (found["seen_by_edit"], found["left_out"]) == (True, [])
+    segment = ["segment", data[0], *model, "--out", str(tmp_path / "l.tif"), "--edit", str(out)]
+    assert execute(segment) == 0
+    assert ("not worth applying" in capsys.readouterr().err) is not worth_it
 
 
 def test_evaluate(data: list[str], model: list[str], tmp_path: Path) -> None:

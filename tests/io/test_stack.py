@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 
@@ -182,3 +183,38 @@ def test_a_stack_of_many_pages_inside_a_folder(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((8, 9, 3), np.uint8)).save(folder / "t.png")
     with pytest.raises(InputError, match=r"s\.tif has several pages"):
         io.open_stack(folder)
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_deflate", "packbits", "jpeg"])
+def test_tiffs_as_other_programs_compress_them(tmp_path: Path, compression: str) -> None:
+    ramp = np.arange(0, 240, 5, dtype=np.uint8)
+    images = np.stack([np.dstack([np.tile(ramp + z, (40, 1))] * 3) for z in range(3)])
+    pages = [Image.fromarray(image) for image in images]
+    pages[0].save(tmp_path / "one.tif", compression=compression)
+    pages[0].save(
+        tmp_path / "many.tif", compression=compression, save_all=True, append_images=pages[1:]
+    )
+    # JPEG alone loses a little.
+    most = 8 if compression == "jpeg" else 0
+    one = io.read_image(tmp_path / "one.tif").image
+    many = np.asarray(io.open_stack(tmp_path / "many.tif").images)
+    assert np.abs(one.astype(int) - images[0]).max() <= most
+    assert np.abs(many.astype(int) - images).max() <= most
+
+
+def test_a_missing_decoder_is_not_called_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = [Image.fromarray(np.full((40, 50, 3), z, np.uint8)) for z in range(3)]
+    pages[0].save(tmp_path / "one.tif", compression="tiff_lzw")
+    pages[0].save(
+        tmp_path / "many.tif", compression="tiff_lzw", save_all=True, append_images=pages[1:]
+    )
+    # As where imagecodecs is not installed: tifffile falls back on its own few decoders.
+    own = importlib.import_module("tifffile._imagecodecs")
+    monkeypatch.setattr(tifffile.tifffile, "imagecodecs", own)
+    monkeypatch.setattr(tifffile.TIFF.DECOMPRESSORS, "_codecs", {})
+    for read, name in ((io.read_image, "one.tif"), (io.open_stack, "many.tif")):
+        with pytest.raises(InputError, match=r"compressed with LZW.*imagecodecs") as caught:
+            read(tmp_path / name)
+        assert "damaged" not in str(caught.value)

@@ -20,6 +20,7 @@ def demo(
         Path, typer.Option("--out", help="Folder for the report, figures and volumes.")
     ] = Path("fossiledit-demo"),
     device: options.Device = options.DeviceName.auto,
+    seed: options.NoSeed = 0,
     viewer: Annotated[
         bool, typer.Option("--viewer/--no-viewer", help="Open napari on the specimens after it.")
     ] = False,

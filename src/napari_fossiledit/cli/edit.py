@@ -11,6 +11,7 @@ import typer
 from napari_fossiledit.cli import options
 from napari_fossiledit.cli.console import drive, labelled, load_model, report
 from napari_fossiledit.cli.edits import parse_strength
+from napari_fossiledit.cli.outputs import check_outputs
 
 if TYPE_CHECKING:
     from napari_fossiledit.editing import Edit, StrengthChoice
@@ -52,7 +53,7 @@ def edit(
         typer.Option(
             "--layers",
             help="Names as in `model layers`, with commas; default: the "
-            "pyramid's output convolutions.",
+            "pyramid's finest output convolution (P2) alone.",
         ),
     ] = None,
     strength: Annotated[
@@ -71,6 +72,7 @@ def edit(
 
     asked = parse_strength(strength)
     recipe = Perturbation(parse_fill(fill), target=target.value, seed=seed)
+    check_outputs([images, labels, confusers, model], [out, json])
     found = labelled(images, labels, confusers)
     i = _chosen(found, slice_name)
     piece, others = found.slices[i], [p for j, p in enumerate(found.slices) if j != i]
@@ -94,12 +96,32 @@ def edit(
     if asked is None:
         choice = drive(editing.choose_strength_task(segmenter, made, others))
     # What is known only here goes into the file: which slice it was, and who chose the strength.
-    made.provenance.update(slice=piece.name, strength_chosen_on=len(others) if choice else 0)
-    made = made.with_strength(choice.strength if choice is not None else cast("float", asked))
+    made.provenance["slice"] = piece.name
+    if choice is None:
+        made = made.with_strength(cast("float", asked))
+    else:
+        made = made.with_choice(choice, [p.image for p in others])
     made.save(out)
     report(json, _figures(made, choice, segmenter, seed))
     typer.echo(choice.sentence if choice is not None else f"The strength is {made.strength:g}.")
-    typer.echo(f"The edit was written to {out}; try it with: fossiledit evaluate --edit {out}.")
+    if not made.worth_it:
+        typer.echo(f"The edit was written to {out}, but it is not worth applying.")
+        return
+    typer.echo(
+        f"The edit was written to {out}; measure it with this command, with images and labels that "
+        "it has not seen in place of these:"
+    )
+    typer.echo(_command(images, labels, confusers, model, out))
+
+
+def _command(images: Path, labels: Path, confusers: Path | None, model: str, out: Path) -> str:
+    """Give the command that measures the edit, ready for a shell."""
+    import shlex
+
+    words = ["fossiledit", "evaluate", str(images), str(labels)]
+    words += [] if confusers is None else ["--confusers", str(confusers)]
+    words += [] if model == "demo" else ["--model", model]
+    return shlex.join([*words, "--edit", str(out)])
 
 
 def _chosen(found: Labelled, name: str | None) -> int:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_fossiledit.cli.console import note
 from napari_fossiledit.errors import InputError
 
 if TYPE_CHECKING:
+    from napari_fossiledit.editing import Edit
     from napari_fossiledit.models import Segmenter
 
-__all__ = ["apply_edit", "parse_strength"]
+__all__ = ["apply_edit", "parse_strength", "say_worth"]
 
 
 def parse_strength(text: str) -> float | None:
@@ -44,6 +46,13 @@ def apply_edit(segmenter: Segmenter, path: Path, asked: float | None) -> dict[st
     from napari_fossiledit import editing
 
     edit = editing.load_edit(path)
+    say_worth(edit)
     strength = edit.strength if asked is None else asked
     edit.apply(segmenter, strength=strength)
     return {"file": path.name, "name": edit.name, "strength": strength}
+
+
+def say_worth(edit: Edit) -> None:
+    """Say so if the choice of its strength found the edit not worth applying."""
+    if not edit.worth_it:
+        note([f"The edit {edit.name} was found not worth applying when its strength was chosen"])

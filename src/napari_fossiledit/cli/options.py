@@ -17,6 +17,8 @@ __all__ = [
     "Json",
     "Labels",
     "Model",
+    "NoDevice",
+    "NoSeed",
     "Seed",
     "Target",
     "TargetName",
@@ -67,6 +69,13 @@ Device = Annotated[
 ]
 Seed = Annotated[
     int, typer.Option("--seed", min=0, help="The same seed gives the same result, to the byte.")
+]
+NoDevice = Annotated[
+    DeviceName,
+    typer.Option("--device", help="Taken as by every command; it has no effect here."),
+]
+NoSeed = Annotated[
+    int, typer.Option("--seed", min=0, help="Taken as by every command; it has no effect here.")
 ]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write all figures to this file.")]
 Fill = Annotated[

@@ -9,6 +9,7 @@ import typer
 
 from napari_fossiledit.cli import options
 from napari_fossiledit.cli.console import labelled, report
+from napari_fossiledit.cli.outputs import check_outputs, file_stems
 
 __all__ = ["perturb"]
 
@@ -22,6 +23,7 @@ def perturb(
     fraction: Annotated[
         float, typer.Option("--fraction", help="How much of the target is painted, up to 1.")
     ] = 1.0,
+    device: options.NoDevice = options.DeviceName.auto,
     seed: options.Seed = 0,
     json: options.Json = None,
 ) -> None:
@@ -34,13 +36,15 @@ def perturb(
         raise InputError(f"{out} holds the originals: choose another folder for painted images.")
     recipe = Perturbation(parse_fill(fill), target=target.value, fraction=fraction, seed=seed)
     found = labelled(images, labels)
+    stems = file_stems([piece.name for piece in found.slices])
+    check_outputs([images, labels], [*(out / f"{stem}.png" for stem in stems), json])
     if json is not None:
         io.check_writable(json)
     rows = []
     with io.atomic_folder(out) as folder:
-        for piece in found.slices:
+        for stem, piece in zip(stems, found.slices, strict=True):
             painted = recipe.apply(piece.image, piece.fossils)
-            io.write_image(folder / f"{Path(piece.name).stem}.png", painted.image)
+            io.write_image(folder / f"{stem}.png", painted.image)
             rows.append(
                 {
                     "name": piece.name,

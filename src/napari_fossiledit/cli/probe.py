@@ -6,6 +6,7 @@ import typer
 
 from napari_fossiledit.cli import options
 from napari_fossiledit.cli.console import drive, labelled, load_model, report, scores_lines
+from napari_fossiledit.cli.outputs import check_outputs
 
 __all__ = ["probe"]
 
@@ -26,6 +27,7 @@ def probe(
     from napari_fossiledit.pipeline import probe_task
 
     paint = parse_fill(fill)
+    check_outputs([images, labels, confusers, model], [json])
     found = labelled(images, labels, confusers)
     if json is not None:
         io.check_writable(json)

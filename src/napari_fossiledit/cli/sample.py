@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from napari_fossiledit.cli import options
 from napari_fossiledit.cli.console import drive, report
+from napari_fossiledit.cli.outputs import check_outputs
 
 if TYPE_CHECKING:
     from napari_fossiledit.progress import Task
@@ -37,6 +38,7 @@ app = typer.Typer(
 @app.command("write")
 def write(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder; made if it is missing.")],
+    device: options.NoDevice = options.DeviceName.auto,
     seed: options.Seed = 0,
     shape: Annotated[str, typer.Option("--shape", help="Slices, rows and columns.")] = "48,384,384",
     json: options.Json = None,
@@ -61,6 +63,7 @@ def train_demo(
     steps: Annotated[
         int | None, typer.Option("--steps", min=1, help="Fewer than usual, for a trial.")
     ] = None,
+    device: options.NoDevice = options.DeviceName.auto,
     seed: options.Seed = 0,
     json: options.Json = None,
 ) -> None:
@@ -68,6 +71,7 @@ def train_demo(
     from napari_fossiledit import io
     from napari_fossiledit.sample.train_demo import STEPS, train_demo_task
 
+    check_outputs([], [out, json])
     io.check_writable(out)
     if json is not None:
         io.check_writable(json)

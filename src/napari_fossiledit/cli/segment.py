@@ -9,6 +9,7 @@ import typer
 
 from napari_fossiledit.cli import options
 from napari_fossiledit.cli.console import drive, load_model, note, report
+from napari_fossiledit.cli.outputs import check_outputs, file_stems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,6 +55,7 @@ def segment(
 
     stack = io.open_stack(images)
     note(stack.notes)
+    check_outputs([images, model, edit], [*_targets(out, stack.names), json])
     _check_out(out, len(stack), json)
     segmenter = load_model(model, device.value)
     applied = None if edit is None else apply_edit(segmenter, edit, strength)
@@ -91,6 +93,11 @@ def _check_out(out: Path, count: int, json: Path | None) -> None:
         io.check_writable(json)
 
 
+def _targets(out: Path, names: Sequence[str]) -> list[Path]:
+    """Files that will be written: ``out``, or one a slice in that folder."""
+    return [out] if out.suffix else [out / f"{stem}_labels.tif" for stem in file_stems(names)]
+
+
 def _labels(found: list[Instances], link: bool) -> Iterator[NDArray[np.int32]]:
     """Label images one by one: all slices of a stack together may not fit into memory."""
     labels = (item.to_labels() for item in found)
@@ -112,8 +119,8 @@ def _write(out: Path, stack: Stack, labels: Iterator[NDArray[np.int32]]) -> None
         io.write_label_slices(out, labels, (z, y, x), voxel_size=stack.voxel_size)
         return
     with io.atomic_folder(out) as folder:
-        for name, image in zip(stack.names, labels, strict=True):
-            io.write_labels(folder / f"{Path(name).stem}_labels.tif", image)
+        for target, image in zip(_targets(out, stack.names), labels, strict=True):
+            io.write_labels(folder / target.name, image)
 
 
 def _figures(stack: Stack, found: list[Instances]) -> dict[str, Any]:

@@ -130,7 +130,8 @@ class Edit:
 
     def has_seen(self, image: NDArray[np.uint8]) -> bool:
         """Whether the edit was made from this slice, or its strength chosen on it."""
-        chosen_on = self.provenance.get("strength_chosen_on", ())
+        known = self.provenance.get("strength_chosen_on")
+        chosen_on = known if isinstance(known, list | tuple) else ()  # a file may say anything
         return image_sha256(image) in {self.provenance.get("image_sha256"), *chosen_on}
 
     def apply(self, segmenter: Segmenter, strength: float = 1.0) -> EditEntry:

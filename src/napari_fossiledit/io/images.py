@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_fossiledit.errors import InputError
 
-__all__ = ["Converted", "read_array", "read_image", "to_rgb8", "value_range"]
+__all__ = ["Converted", "read_array", "read_image", "refuse_codec", "to_rgb8", "value_range"]
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
@@ -135,10 +136,24 @@ def read_tiff(path: Path) -> NDArray[Any]:
         raise InputError(f"{path} may not be read: ask its owner for access.") from error
     # A damaged TIFF raises nearly anything, from struct.error to zlib.error.
     except Exception as error:
+        refuse_codec(path, error)
         raise InputError(
             f"{path.name} cannot be read as a TIFF: it may be damaged or not a TIFF; "
             f"export it again ({type(error).__name__})."
         ) from error
+
+
+def refuse_codec(path: Path, error: Exception) -> None:
+    """Raise `InputError` if a TIFF could not be read for want of its compression's decoder."""
+    text = str(error)
+    if "imagecodecs" not in text:
+        return
+    found = re.search(r"COMPRESSION\.(\w+)", text)
+    how = f"with {found[1]}" if found else "in a way"
+    raise InputError(
+        f"{path.name} is compressed {how}, which cannot be decoded here: install the decoders "
+        "(pip install imagecodecs), or save the file without compression."
+    ) from error
 
 
 def _single_page(array: NDArray[Any], path: Path) -> NDArray[Any]:

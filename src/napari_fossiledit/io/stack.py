@@ -17,6 +17,7 @@ from napari_fossiledit.io.images import (
     IMAGE_SUFFIXES,
     TIFF_SUFFIXES,
     read_array,
+    refuse_codec,
     to_rgb8,
     value_range,
 )
@@ -209,6 +210,7 @@ class _TiffPages:
                     block = file.asarray(key=key, series=0)
                 return np.array(block).reshape(self.shape), ()
         except Exception as error:  # a damaged page raises nearly anything
+            refuse_codec(self.path, error)
             raise InputError(
                 f"Slice {i} of {self.path.name} cannot be read: the file is damaged; export it "
                 "again."
