@@ -88,6 +88,8 @@ def test_lazy_reef_draws_one_slice_at_a_time() -> None:
     np.testing.assert_array_equal(lazy.labels[3].compute(scheduler="sync"), whole.labels[3])
     np.testing.assert_array_equal(lazy.confusers[3].compute(scheduler="sync"), whole.confusers[3])
     assert whole.textures.items() <= lazy.textures.items()
+    assert lazy.image.name == lazy_reef(5, SMALL).image.name
+    assert lazy.image.name != lazy_reef(6, SMALL).image.name
 
 
 def test_a_large_reef_starts_quickly() -> None:

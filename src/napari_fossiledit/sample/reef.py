@@ -96,6 +96,10 @@ class ReefModel:
         checkpoint()
         self._scene = Scene(self.seed, self.shape, cups, clots, debris)
 
+    def __dask_tokenize__(self) -> tuple[object, ...]:
+        """What the scene is made from: dask would hash its every array, for each slice."""
+        return ("ReefModel", self.seed, self.shape, self.stage)
+
     def slice(self, z: int) -> ReefSlice:
         """Return slice `z`; it does not depend on which slices were drawn before."""
         if not 0 <= z < self.shape[0]:
