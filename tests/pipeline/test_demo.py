@@ -12,6 +12,7 @@ from napari_fossiledit import editing, models
 from napari_fossiledit.errors import OutputError
 from napari_fossiledit.pipeline.demo import DemoSize, demo, demo_task
 from napari_fossiledit.pipeline.report import write_report
+from napari_fossiledit.sample.splits import training_slices
 
 SMALL = DemoSize(seeds=(2008,), zs=(10, 30), strengths=(0.2,), volume=(3, 160, 160))
 
@@ -65,8 +66,12 @@ def test_the_report_tells_the_figures_and_needs_no_other_file(report) -> None:
 
 
 def test_the_edit_file_fits_the_model(report) -> None:
-    out, _, segmenter = report
+    out, result, segmenter = report
     edit = editing.load_edit(out / "edit.safetensors")
+    assert edit.strength == result.choice.strength
+    assert edit.worth_it == result.choice.worth_it
+    assert all(edit.has_seen(piece.image) for piece in training_slices())
+    assert not any(edit.has_seen(piece.image) for piece in result.slices)
     before = segmenter.fingerprint()
     edit.apply(segmenter, strength=0.3)
     assert segmenter.fingerprint() != before

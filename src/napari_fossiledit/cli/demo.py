@@ -48,4 +48,8 @@ def _open_viewer(out: Path) -> None:
     # A process of its own: a viewer that cannot open takes nothing of the demo with it.
     command = [sys.executable, "-m", "napari_fossiledit.widgets.demo_viewer", str(out)]
     if subprocess.run(command, check=False).returncode:
-        typer.echo("The viewer did not open: is a screen there, and a Qt (napari[all])?", err=True)
+        typer.echo(
+            "The viewer did not open: is a screen there, a Qt (napari[all]), and "
+            "on Linux the system packages that .ci/system-packages names?",
+            err=True,
+        )

@@ -58,21 +58,17 @@ def evaluate(
         from napari_fossiledit import editing
         from napari_fossiledit.cli.edits import say_worth
         from napari_fossiledit.editing.edit import check_strength
-        from napari_fossiledit.metrics import difference
         from napari_fossiledit.pipeline.curves import compare_task
 
         loaded = editing.load_edit(edit)
         weight = loaded.strength if strength is None else check_strength(strength)
         say_worth(loaded)
         slices, left_out = _unseen(loaded, found.slices)
-        result = drive(compare_task(segmenter, loaded, weight, slices))
+        result = drive(compare_task(segmenter, loaded, weight, slices, seed=seed))
         before, after = _figures(result.before, seed), _figures(result.after, seed)
-        changes = difference(result.before.scores, result.after.scores, seed=seed)
         columns, sentence = {"before": before, "after": after}, result.sentence
         # What a raised mask threshold gives without an edit stands beside it.
-        figures = result.to_dict() | after
-        figures["before"] = before
-        figures["differences"] = {key: value.to_dict() for key, value in changes.items()}
+        figures = result.to_dict() | after | {"before": before, "after": after}
         figures["edit"] = {"file": edit.name, "name": loaded.name, "strength": weight}
         figures |= {"seen_by_edit": not left_out and loaded.has_seen(slices[0].image)}
         figures |= {"left_out": left_out}

@@ -168,11 +168,7 @@ def write_stack(
             f"A stack is written from 8-bit RGB slices (z, y, x, 3), not from {images.dtype} of "
             f"shape {images.shape}."
         )
-    options: dict[str, Any] = {"compression": "zlib", "photometric": "rgb"}
-    metadata: dict[str, Any] = {"axes": "ZYXS"}
-    if voxel_size is not None:
-        metadata["voxel_size_mm"] = [float(v) for v in voxel_size]
-    _write_tiff(Path(path), images, options | {"metadata": metadata})
+    _write_tiff(Path(path), images, _tiff_options("ZYXS", "rgb", voxel_size))
 
 
 def write_label_slices(
@@ -207,10 +203,16 @@ def write_label_slices(
 
 
 def _label_options(axes: int, voxel_size: tuple[float, float, float] | None) -> dict[str, Any]:
-    metadata: dict[str, Any] = {"axes": "ZYX"[3 - axes :]}
+    return _tiff_options("ZYX"[3 - axes :], "minisblack", voxel_size)
+
+
+def _tiff_options(
+    axes: str, photometric: str, voxel_size: tuple[float, float, float] | None
+) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"axes": axes}
     if voxel_size is not None:
         metadata["voxel_size_mm"] = [float(v) for v in voxel_size]
-    return {"compression": "zlib", "metadata": metadata, "photometric": "minisblack"}
+    return {"compression": "zlib", "metadata": metadata, "photometric": photometric}
 
 
 def _write_tiff(path: Path, array: Any, options: dict[str, Any]) -> None:

@@ -104,6 +104,8 @@ def demo_task(
         choice = yield from _timed(
             seconds, "strength", "Strength", editing.choose_strength_task(segmenter, edit, others)
         )
+        # The file that is written carries the strength, and which slices chose it.
+        edit = edit.with_choice(choice, [piece.image for piece in others])
         comparison = yield from _timed(
             seconds,
             "comparison",
