@@ -23,7 +23,7 @@ def other_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _model(path: Path, seed: int) -> Path:
     from napari_fossiledit import models
     from napari_fossiledit.models.backbone_lite import LiteConfig
-    from napari_fossiledit.models.checkpoint import new_lite
+    from napari_fossiledit.models.lite import new_lite
 
     config = LiteConfig(width=0.25, channels=16, box_width=32, mask_convolutions=1, proposals=40)
     models.save(new_lite(config, name="tiny", seed=seed), path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from napari_fossiledit.instances import Instances, LabelledSlice
-from napari_fossiledit.models.segmenter import EditableLayer, KeyValue
+from napari_fossiledit.models.segmenter import EditableLayer, KeyValue, Limits
 from napari_fossiledit.progress import checkpoint
 
 CHANNELS = 6
@@ -36,6 +37,9 @@ class TinySegmenter:
 
     name = "tiny"
     class_names = ("fossil",)
+    fossil_classes = (0,)
+    limits = Limits()
+    facts: ClassVar[dict[str, str]] = {}
 
     def __init__(self, seed: int = 0) -> None:
         with torch.random.fork_rng(devices=[]):

@@ -5,7 +5,7 @@ import pytest
 
 from napari_fossiledit.instances import LabelledSlice
 from napari_fossiledit.models.backbone_lite import LiteConfig
-from napari_fossiledit.models.checkpoint import new_lite
+from napari_fossiledit.models.lite import new_lite
 from napari_fossiledit.models.torchvision_rcnn import TorchvisionRCNN
 
 TINY = LiteConfig(

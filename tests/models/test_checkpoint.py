@@ -178,20 +178,6 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
         models.load(tmp_path / "nan.safetensors", device="cpu")
 
 
-def test_detectron2_is_recognised_and_not_supported_yet(tmp_path: Path) -> None:
-    path = tmp_path / "model_final.pth"
-    torch.save({"model": {"backbone.fpn_output2.weight": torch.zeros(1)}, "iteration": 3}, path)
-    (tmp_path / "model_final.pkl").write_bytes(pickle.dumps({"model": {}}))
-    for call in (
-        lambda: models.load(path, device="cpu"),
-        lambda: models.load(tmp_path / "model_final.pkl", device="cpu"),
-        lambda: models.load(path, config="config.yaml"),
-        lambda: models.load(path, backend="detectron2"),
-    ):
-        with pytest.raises(ModelError, match="detectron2, and such models are not supported yet"):
-            call()
-
-
 def test_unknown_backends_and_missing_devices(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="backend 'tensorflow' is unknown"):
         models.load("demo", backend="tensorflow")
@@ -213,7 +199,7 @@ def test_a_torchvision_state_dict_loads(tmp_path: Path, version: str) -> None:
     torch.save({"model": model.state_dict(), "epoch": 3}, path)
     segmenter = models.load(path, device="cpu")
     assert isinstance(segmenter, TorchvisionRCNN)
-    assert segmenter.class_names == ("class 1", "class 2")
+    assert segmenter.class_names == ("class 0", "class 1")
     assert segmenter.preprocess.shortest == 800
     state = segmenter.model.state_dict()
     assert all(torch.equal(tensor, state[key]) for key, tensor in model.state_dict().items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from skimage.draw import disk, rectangle
 from skimage.measure import label
 
 from napari_fossiledit.instances import Instances, LabelledSlice
+from napari_fossiledit.models.segmenter import Limits
 
 MUD = (130, 75, 60)
 PALE = (200, 190, 180)
@@ -21,6 +23,9 @@ class PaleSegmenter:
 
     name = "pale"
     class_names = ("fossil",)
+    fossil_classes = (0,)
+    limits = Limits()
+    facts: ClassVar[dict[str, str]] = {}
 
     def __init__(self) -> None:
         self.seen: list[NDArray[np.uint8]] = []

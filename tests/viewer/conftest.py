@@ -6,7 +6,7 @@ import torch
 import torchvision  # noqa: F401 - before napari draws: see widgets/torch_loading.py
 
 from napari_fossiledit.models.backbone_lite import LiteConfig
-from napari_fossiledit.models.checkpoint import new_lite, save
+from napari_fossiledit.models.lite import new_lite, save
 from napari_fossiledit.progress import checkpoint
 from napari_fossiledit.widgets.workbench import Workbench
 
@@ -96,7 +96,7 @@ class Hands:
     def load_model(self) -> None:
         page = self.page("Model")
         page.source.setCurrentIndex(1)
-        page.path.setText(str(self.model_file))
+        page.weights.path = self.model_file
         self.do(page.load)
 
     def slow_model(self):

@@ -14,7 +14,7 @@ from napari.utils.notifications import notification_manager
 
 from napari_fossiledit.editing import EditStack
 from napari_fossiledit.errors import OutOfMemoryError
-from napari_fossiledit.models.checkpoint import new_lite, save
+from napari_fossiledit.models.lite import new_lite, save
 from napari_fossiledit.progress import checkpoint
 
 pytestmark = pytest.mark.viewer
@@ -210,7 +210,7 @@ def test_a_missing_or_hostile_model_file_is_refused_in_words(hands, tmp_path) ->
     page = hands.page("Model")
     page.source.setCurrentIndex(1)
     for name in ("evil.pth", "missing.pth"):
-        page.path.setText(str(tmp_path / name))
+        page.weights.path = tmp_path / name
         hands.press(page.load)
         hands.wait()
         assert hands.outcomes[-1].state == "failed"

@@ -150,7 +150,9 @@ def choose_strength_task(
             # The lock is held, and the trial lasts, for one prediction only: whoever predicts
             # while this task pauses has the model that the list of edits says.
             with segmenter.lock, stack.trial(edit, strength):
-                predictions.append(segmenter.predict(item.image))
+                predictions.append(
+                    segmenter.predict(item.image, max_detections=segmenter.limits.most)
+                )
             done += 1
         points.append((strength, score_slices(slices, predictions)))
         precision = points[-1][1].matched_mean.precision

@@ -91,8 +91,10 @@ def _window(
     return image[y : y + side, x : x + side], labels[y : y + side, x : x + side]
 
 
-def targets_of(labels: NDArray[np.int32], device: torch.device) -> dict[str, Tensor]:
-    """Boxes (n, 4), labels (n,) and masks (n, H, W) of a label image, all of class 1."""
+def targets_of(
+    labels: NDArray[np.int32], device: torch.device, kind: int = 1
+) -> dict[str, Tensor]:
+    """Boxes (n, 4), labels (n,) and masks (n, H, W) of a label image, all of class ``kind``."""
     values = np.unique(labels[labels > 0])
     ranks = np.searchsorted(values, labels) + 1
     ranks[labels <= 0] = 0
@@ -109,6 +111,6 @@ def targets_of(labels: NDArray[np.int32], device: torch.device) -> dict[str, Ten
     mask_block = np.array(masks, np.uint8).reshape(count, *labels.shape)
     return {
         "boxes": torch.from_numpy(box).to(device),
-        "labels": torch.ones(count, dtype=torch.int64, device=device),
+        "labels": torch.full((count,), kind, dtype=torch.int64, device=device),
         "masks": torch.from_numpy(mask_block).to(device),
     }

@@ -7,6 +7,7 @@ drops is not computed further. Same modules, same order, same figures (a test co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from torchvision.ops import nms, roi_align
 from torchvision.ops.boxes import clip_boxes_to_image, remove_small_boxes
 
 from napari_fossiledit import progress
+from napari_fossiledit.models.regions import AlignedPool
 
 __all__ = ["Detections", "detect", "mask_grids", "propose"]
 
@@ -98,6 +100,7 @@ def propose(
     box = clip_boxes_to_image(torch.cat(boxes), content)
     score, group = torch.cat(scores), torch.cat(level)
     keep = remove_small_boxes(box, rpn.min_size)
+    keep = keep[torch.isfinite(box[keep]).all(dim=1)]
     keep = keep[score[keep] >= rpn.score_thresh]
     box, score, group = box[keep], score[keep], group[keep]
     index = _nms_by_group(box, score, group, rpn.nms_thresh)
@@ -107,6 +110,8 @@ def propose(
 
 def _pool(pooler: Any, features: dict[str, Tensor], boxes: Tensor, padded: tuple[int, int]) -> Any:
     """RoIAlign of boxes at the level that suits their size (FPN paper, equation 1)."""
+    if isinstance(pooler, AlignedPool):
+        return pooler(features, [boxes], [padded])
     maps = [features[name] for name in features if name in pooler.featmap_names]
     size, ratio = pooler.output_size, pooler.sampling_ratio
     scales = [2.0 ** round(float(np.log2(m.shape[-1] / padded[1]))) for m in maps]
@@ -135,8 +140,12 @@ def detect(
     *,
     score_threshold: float,
     max_detections: int,
+    wanted: Sequence[int] | None = None,
 ) -> Detections:
-    """Classify and refine the proposals; drop what scores less than ``score_threshold``."""
+    """Classify and refine the proposals; drop what scores less than ``score_threshold``.
+
+    ``wanted`` are the classes (1 for the first after the background) that are kept; None for all.
+    """
     logits, deltas = [], []
     for chunk in torch.split(proposals, 4 * _CHUNK):
         progress.checkpoint()
@@ -149,12 +158,13 @@ def detect(
         return Detections(proposals.new_zeros(0, 4), none, none.long())
     boxes = heads.box_coder.decode(torch.cat(deltas), [proposals])
     scores = torch.cat(logits).softmax(-1)
-    boxes = clip_boxes_to_image(boxes, content)[:, 1:].reshape(-1, 4)
-    classes = scores.shape[1] - 1
-    labels = torch.arange(1, classes + 1, device=boxes.device).repeat(len(proposals))
-    flat = scores[:, 1:].reshape(-1)
+    classes = list(range(1, scores.shape[1])) if wanted is None else list(wanted)
+    boxes = clip_boxes_to_image(boxes, content)[:, classes].reshape(-1, 4)
+    labels = torch.tensor(classes, device=boxes.device).repeat(len(proposals))
+    flat = scores[:, classes].reshape(-1)
     keep = torch.nonzero(flat >= score_threshold)[:, 0]
-    keep = keep[remove_small_boxes(boxes[keep], _SMALLEST)]
+    keep = keep[remove_small_boxes(boxes[keep], getattr(heads, "smallest_box", _SMALLEST))]
+    keep = keep[torch.isfinite(boxes[keep]).all(dim=1)]
     boxes, flat, labels = boxes[keep], flat[keep], labels[keep]
     index = _nms_by_group(boxes, flat, labels, heads.nms_thresh)[:max_detections]
     return Detections(boxes[index], flat[index], labels[index])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch.nn import functional
 
 from napari_fossiledit.errors import InputError
@@ -49,6 +50,9 @@ class Preprocess:
     shortest, longest : int, optional
         The shorter edge is scaled to ``shortest`` unless the longer one would exceed
         ``longest``; None keeps the slice's own resolution.
+    pillow : bool
+        Scale the 8-bit slice with Pillow's bilinear filter, as detectron2 does, in place of the
+        normalised one with torch's.
     multiple : int
         The padded size is a multiple of this.
     """
@@ -58,6 +62,7 @@ class Preprocess:
     shortest: int | None = None
     longest: int | None = None
     multiple: int = 32
+    pillow: bool = False
 
     def __call__(self, image: NDArray[np.uint8], device: torch.device) -> NetworkInput:
         """Prepare a (y, x, 3) uint8 RGB slice.
@@ -68,14 +73,18 @@ class Preprocess:
             If the image is not (y, x, 3) uint8, or empty.
         """
         check_image(image)
+        original = (int(image.shape[0]), int(image.shape[1]))
+        content = self.resized(original)
+        if self.pillow and content != original:
+            image = np.asarray(
+                Image.fromarray(image).resize(content[::-1], Image.Resampling.BILINEAR)
+            )
         array = np.ascontiguousarray(np.moveaxis(image, -1, 0))
         tensor = torch.from_numpy(array).to(device).float().div_(255.0)[None]
         mean = torch.tensor(self.mean, dtype=torch.float32, device=device).view(1, 3, 1, 1)
         std = torch.tensor(self.std, dtype=torch.float32, device=device).view(1, 3, 1, 1)
-        tensor = (tensor - mean) / std
-        original = (int(image.shape[0]), int(image.shape[1]))
-        content = self.resized(original)
-        if content != original:
+        tensor = tensor.sub_(mean).div_(std)
+        if tuple(tensor.shape[-2:]) != content:
             tensor = functional.interpolate(
                 tensor, size=content, mode="bilinear", align_corners=False
             )
@@ -89,7 +98,10 @@ class Preprocess:
         scale = self.shortest / min(shape)
         if self.longest is not None:
             scale = min(scale, self.longest / max(shape))
-        return max(int(shape[0] * scale), 1), max(int(shape[1] * scale), 1)
+        # detectron2 rounds, torchvision cuts off.
+        half = 0.5 if self.pillow else 0.0
+        rows, columns = (max(int(n * scale + half), 1) for n in shape)
+        return rows, columns
 
 
 def check_image(image: NDArray[np.uint8]) -> None:

@@ -18,7 +18,10 @@ from napari_fossiledit.instances import Instances
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["EditableLayer", "KeyValue", "Segmenter"]
+__all__ = ["EditableLayer", "KeyValue", "Limits", "Segmenter"]
+
+
+_USUAL_MOST = 500
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,27 @@ class KeyValue:
     padded: tuple[int, int]
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What a model's predictions never exceed, whatever is asked for.
+
+    Attributes
+    ----------
+    score_threshold : float
+        No detection scores less.
+    max_detections : int, optional
+        A slice has at most so many instances; None for no limit of the model's own.
+    """
+
+    score_threshold: float = 0.0
+    max_detections: int | None = None
+
+    @property
+    def most(self) -> int:
+        """How many instances to ask for where none are to be lost: 500, or the model's more."""
+        return max(_USUAL_MOST, self.max_detections or 0)
+
+
 @runtime_checkable
 class Segmenter(Protocol):
     """A model that predicts instances and lets chosen convolutions be rewritten."""
@@ -74,6 +98,21 @@ class Segmenter(Protocol):
     @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the foreground classes."""
+
+    @property
+    def fossil_classes(self) -> tuple[int, ...]:
+        """Numbers of the classes that count as the fossil; of others nothing is predicted."""
+
+    @fossil_classes.setter
+    def fossil_classes(self, numbers: Sequence[int], /) -> None: ...
+
+    @property
+    def limits(self) -> Limits:
+        """What the model's predictions never exceed."""
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """Short facts for people, by title: kind, input, limits."""
 
     @property
     def device(self) -> torch.device:

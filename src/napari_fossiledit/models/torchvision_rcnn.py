@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,13 @@ from torch import Tensor, nn
 
 from napari_fossiledit.errors import InputError, ModelError
 from napari_fossiledit.instances import Instances
+from napari_fossiledit.models.classes import check_classes
 from napari_fossiledit.models.detect import Detections, detect, mask_grids, propose
 from napari_fossiledit.models.device import plain_memory_errors
 from napari_fossiledit.models.hooks import add_checkpoints, capture
 from napari_fossiledit.models.paste import paste_masks
 from napari_fossiledit.models.preprocess import NetworkInput, Preprocess, check_image
-from napari_fossiledit.models.segmenter import EditableLayer, KeyValue
+from napari_fossiledit.models.segmenter import EditableLayer, KeyValue, Limits
 
 __all__ = ["RPN", "TorchvisionRCNN"]
 
@@ -49,6 +51,19 @@ class TorchvisionRCNN:
         models that take slices at their own resolution, where a large slice holds more fossils.
     metadata : dict, optional
         What `checkpoint.save` writes beside the weights.
+    layer_names : mapping of str to str, optional
+        Names that people know, by the network's own name, of layers that have another one.
+    limits : Limits, optional
+        What predictions never exceed.
+    facts : dict of str to str, optional
+        Short facts for people.
+    channels_last : bool
+        Keep the channels of a pixel side by side on the CPU: large convolutions run faster.
+
+    Attributes
+    ----------
+    source : Path, optional
+        The file that the weights came from.
 
     Notes
     -----
@@ -66,9 +81,19 @@ class TorchvisionRCNN:
         device: torch.device | str = "cpu",
         proposal_density: float | None = None,
         metadata: dict[str, Any] | None = None,
+        layer_names: Mapping[str, str] | None = None,
+        limits: Limits = Limits(),  # noqa: B008 (frozen)
+        facts: Mapping[str, str] | None = None,
+        channels_last: bool = False,
     ) -> None:
         self._name = name
         self._class_names = tuple(class_names)
+        self._fossil_classes = tuple(range(len(self._class_names)))
+        self._public = dict(layer_names or {})
+        self._own = {public: own for own, public in self._public.items()}
+        self._limits = limits
+        self._facts = dict(facts or {})
+        self.source: Path | None = None
         self._lock = threading.RLock()
         self._device = torch.device(device)
         self.preprocess = preprocess
@@ -76,6 +101,8 @@ class TorchvisionRCNN:
         self.metadata = dict(metadata or {})
         with plain_memory_errors(self._device, f"the model {name}"):
             self.model: Any = model.to(self._device).eval().requires_grad_(False)
+            if channels_last and self._device.type == "cpu":
+                self.model.to(memory_format=torch.channels_last)
         add_checkpoints(self.model)
         self._layers: list[EditableLayer] | None = None
 
@@ -88,6 +115,27 @@ class TorchvisionRCNN:
     def class_names(self) -> tuple[str, ...]:
         """Names of the foreground classes."""
         return self._class_names
+
+    @property
+    def fossil_classes(self) -> tuple[int, ...]:
+        """Numbers of the classes that count as the fossil; of others nothing is predicted."""
+        return self._fossil_classes
+
+    @fossil_classes.setter
+    def fossil_classes(self, numbers: Sequence[int]) -> None:
+        wanted = check_classes(numbers, self._class_names, self._name)
+        with self._lock:
+            self._fossil_classes = wanted
+
+    @property
+    def limits(self) -> Limits:
+        """What the model's predictions never exceed."""
+        return self._limits
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """Short facts for people, by title."""
+        return dict(self._facts)
 
     @property
     def device(self) -> torch.device:
@@ -120,9 +168,10 @@ class TorchvisionRCNN:
         ----------
         image : (y, x, 3) uint8
         score_threshold : float
-            Detections below it are dropped before their masks are computed.
+            Detections below it, or below the model's own limit, are dropped before their masks
+            are computed.
         max_detections : int
-            At most so many, the highest scores.
+            At most so many, the highest scores, and no more than the model's own limit.
         mask_threshold : float
             A pixel belongs to a mask where its probability is at least this.
 
@@ -164,6 +213,8 @@ class TorchvisionRCNN:
             classes = found.labels.cpu().numpy().astype(np.int64) - 1
         rows, columns = (o / c for o, c in zip(given.original, given.content, strict=True))
         boxes = boxes * np.array([columns, rows, columns, rows], np.float32)
+        real = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+        boxes, scores, classes, grids = boxes[real], scores[real], classes[real], grids[real]
         cut = paste_masks(grids, boxes, given.original, mask_thresholds)
         return [Instances(given.original, boxes, scores, classes, crops) for crops in cut]
 
@@ -175,14 +226,18 @@ class TorchvisionRCNN:
         proposals = propose(
             self.model.rpn, features, given.content, given.padded, self._proposals(given.content)
         )
+        # Pooling reads one channel after another; moved map by map, so that each is held once.
+        features = {name: features.pop(name).contiguous() for name in list(features)}
+        most = self._limits.max_detections
         found = detect(
             self.model.roi_heads,
             features,
             proposals,
             given.content,
             given.padded,
-            score_threshold=score_threshold,
-            max_detections=max_detections,
+            score_threshold=max(score_threshold, self._limits.score_threshold),
+            max_detections=max_detections if most is None else min(max_detections, most),
+            wanted=[number + 1 for number in self._fossil_classes],
         )
         return found, mask_grids(self.model.roi_heads, features, found, given.padded), given
 
@@ -231,7 +286,8 @@ class TorchvisionRCNN:
 
     def _layer(self, name: str, level: str, stride: int) -> EditableLayer:
         out, into, height, width = self.model.get_submodule(name).weight.shape
-        return EditableLayer(name, level, stride, (out, into, height, width))
+        public = self._public.get(name, name)
+        return EditableLayer(public, level, stride, (out, into, height, width))
 
     def features(
         self, image: NDArray[np.uint8], layers: Iterable[str] | None = None
@@ -255,25 +311,27 @@ class TorchvisionRCNN:
         names = [n for n in known if known[n].level != RPN] if layers is None else list(layers)
         for name in names:
             self._known(name, known)
-        with self._computing(image), capture(self.model, names) as seen:
+        own = {name: self._own.get(name, name) for name in names}
+        with self._computing(image), capture(self.model, own.values()) as seen:
             given = self.preprocess(image, self._device)
             pyramid = self.model.backbone(given.tensor)
             for name in names:
                 if known[name].level == RPN:
                     # The convolution alone: torchvision's ReLU after it overwrites its output.
-                    self.model.get_submodule(name)(next(iter(pyramid.values())))
-            return {
-                name: KeyValue(*seen[name][0], content=given.content, padded=given.padded)
-                for name in names
-            }
+                    self.model.get_submodule(own[name])(next(iter(pyramid.values())))
+            found = {}
+            for name in names:
+                key, value = (tensor.contiguous() for tensor in seen[own[name]][0])
+                found[name] = KeyValue(key, value, given.content, given.padded)
+            return found
 
     # Weights
 
     def weight(self, layer: str) -> Tensor:
         """A copy of the layer's weight (out, in, kh, kw)."""
         with self._lock:
-            copy: Tensor = self._convolution(layer).weight.detach().clone()
-            return copy
+            copy: Tensor = self._convolution(layer).weight.detach()
+            return copy.clone(memory_format=torch.contiguous_format)
 
     def bias(self, layer: str) -> Tensor | None:
         """A copy of the layer's bias (out,), or None."""
@@ -315,7 +373,7 @@ class TorchvisionRCNN:
 
     def _convolution(self, layer: str) -> Any:
         self._known(layer, {known.name for known in self.editable_layers()})
-        return self.model.get_submodule(layer)
+        return self.model.get_submodule(self._own.get(layer, layer))
 
     def _known(self, layer: str, known: Iterable[str]) -> None:
         if layer not in known:

@@ -93,7 +93,7 @@ def train_task(
     ----------
     segmenter : TorchvisionRCNN
     slices : sequence of LabelledSlice
-        All instances are taken to be of the first class.
+        All instances are taken to be of the first of the segmenter's fossil classes.
     settings : TrainSettings
 
     Yields
@@ -174,7 +174,8 @@ def _losses(model: Any, segmenter: TorchvisionRCNN, views: Sequence[Any]) -> dic
     below, right = -height % prepare.multiple, -width % prepare.multiple
     batch = nn.functional.pad(batch, (0, right, 0, below))
     sizes = [(height, width)] * len(views)
-    targets = [targets_of(view.labels, device) for view in views]
+    kind = segmenter.fossil_classes[0] + 1
+    targets = [targets_of(view.labels, device, kind) for view in views]
     features = model.backbone(batch)
     proposals, rpn = model.rpn(ImageList(batch, sizes), features, targets)
     _, heads = model.roi_heads(features, proposals, sizes, targets)

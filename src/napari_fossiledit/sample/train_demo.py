@@ -55,7 +55,7 @@ def train_demo_task(
     """
     from napari_fossiledit import models
     from napari_fossiledit.models.backbone_lite import LiteConfig
-    from napari_fossiledit.models.checkpoint import new_lite
+    from napari_fossiledit.models.lite import new_lite
 
     segmenter = new_lite(
         LiteConfig(), name="demo", class_names=CLASS_NAMES, imagenet=True, seed=seed

@@ -1,0 +1,139 @@
+"""A detectron2 model without detectron2: its weights in our network, its settings from its config.
+
+What it predicts is what detectron2's DefaultPredictor predicts; ``tests/models`` compares both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from napari_fossiledit.models import detectron2_weights
+from napari_fossiledit.models.detectron2_config import Detectron2Config
+from napari_fossiledit.models.detectron2_network import build
+from napari_fossiledit.models.preprocess import Preprocess
+from napari_fossiledit.models.segmenter import Limits
+from napari_fossiledit.models.torchvision_rcnn import TorchvisionRCNN
+from napari_fossiledit.models.weights_file import WeightsFile
+
+__all__ = ["Detectron2RCNN", "class_names_of", "facts_of"]
+
+
+class Detectron2RCNN(TorchvisionRCNN):
+    """A Mask R-CNN trained with detectron2, carried by torchvision.
+
+    Parameters
+    ----------
+    weights : WeightsFile
+        Read, and not held on to.
+    config : Detectron2Config
+    name : str
+    class_names : sequence of str, optional
+    device : torch.device
+
+    Raises
+    ------
+    ModelError
+        If weights and config do not fit each other; the first tensors are named.
+    """
+
+    def __init__(
+        self,
+        weights: WeightsFile,
+        config: Detectron2Config,
+        *,
+        name: str,
+        class_names: Sequence[str] | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        detectron2_weights.check(weights.tensors, config, weights.path.name)
+        tensors = detectron2_weights.complete(weights.tensors, config)
+        with torch.device("meta"):
+            model = build(config)
+        state = detectron2_weights.to_network(tensors, config)
+        model.load_state_dict(state, assign=True)
+        parts = detectron2_weights.parts(config)
+        super().__init__(
+            model,
+            preprocess=_preprocess(config),
+            name=name,
+            class_names=class_names_of(config, class_names),
+            device=device,
+            layer_names={part.ours: part.theirs for part in parts},
+            limits=Limits(config.score_threshold, config.max_detections),
+            facts=facts_of(config, "torchvision"),
+            channels_last=True,
+        )
+        self.source = weights.path
+        self.config = config
+        self._trained = False
+        self._lines = {k: detectron2_weights.digest(k, t) for k, t in tensors.items()}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What may differ from the file, under detectron2's names: float32, in main memory."""
+        with self._lock, torch.no_grad():
+            if self._trained:
+                state = self.model.state_dict()
+                found = detectron2_weights.from_network(state, self.config)
+            else:
+                found = {
+                    f"{layer.name}.weight": self._convolution(layer.name).weight
+                    for layer in self.editable_layers()
+                }
+            return {
+                key: tensor.detach().to("cpu", torch.float32).contiguous().clone()
+                for key, tensor in found.items()
+            }
+
+    def load_weights(self, state: dict[str, Tensor]) -> None:
+        """Overwrite all weights at once, e.g. after training; names and shapes must match."""
+        super().load_weights(state)
+        self._trained = True
+
+    def fingerprint(self) -> str:
+        """Sha256 over detectron2's tensors as they are now: the same in either backend."""
+        lines = dict(self._lines)
+        for key, tensor in self.tensors().items():
+            lines[key] = detectron2_weights.digest(key, tensor)
+        return detectron2_weights.combine(lines)
+
+
+def _preprocess(config: Detectron2Config) -> Preprocess:
+    turn = -1 if config.channel_order == "BGR" else 1
+    mean, std = config.pixel_mean[::turn], config.pixel_std[::turn]
+    return Preprocess(
+        (mean[0] / 255, mean[1] / 255, mean[2] / 255),
+        (std[0] / 255, std[1] / 255, std[2] / 255),
+        shortest=config.shortest or None,
+        longest=config.longest,
+        pillow=True,
+    )
+
+
+def class_names_of(config: Detectron2Config, wanted: Sequence[str] | None) -> tuple[str, ...]:
+    """The user's names, or those known from the config, or ``class 0``, ``class 1``, ..."""
+    if wanted is not None:
+        return tuple(wanted)
+    if config.class_names is not None:
+        return config.class_names
+    if config.classes == 1:
+        return ("fossil",)
+    return tuple(f"class {i}" for i in range(config.classes))
+
+
+def facts_of(config: Detectron2Config, backend: str) -> dict[str, str]:
+    """Short facts for people, by title."""
+    kind = "R" if config.groups == 1 else "X"
+    size = f"shortest edge {config.shortest}, longest at most {config.longest} pixels"
+    facts: dict[str, Any] = {
+        "Kind": f"detectron2 Mask R-CNN {kind}-{config.depth}-FPN",
+        "Config": config.path.name,
+        "Backend": backend,
+        "Input": f"{config.channel_order}, {size if config.shortest else 'at full resolution'}",
+        "At most": f"{config.max_detections} instances a slice, scores from "
+        f"{config.score_threshold:g}",
+    }
+    return facts
