@@ -12,10 +12,21 @@ import typer
 from napari_fossiledit.progress import Progress, Task, run
 
 if TYPE_CHECKING:
+    from napari_fossiledit.cli.model_choice import ModelChoice
+    from napari_fossiledit.instances import Instances
     from napari_fossiledit.io import Labelled
     from napari_fossiledit.models import Segmenter
 
-__all__ = ["drive", "labelled", "load_model", "note", "report", "scores_lines", "table"]
+__all__ = [
+    "drive",
+    "labelled",
+    "load_model",
+    "note",
+    "note_limit",
+    "report",
+    "scores_lines",
+    "table",
+]
 
 T = TypeVar("T")
 
@@ -63,12 +74,22 @@ def labelled(images: Path, labels: Path, confusers: Path | None = None) -> Label
     return found
 
 
-def load_model(source: str, device: str) -> Segmenter:
-    """Load the demo model, or a file."""
-    from napari_fossiledit import models
-
-    segmenter: Segmenter = models.load(source, device=device)
+def load_model(choice: ModelChoice) -> Segmenter:
+    """Load a model, and say so where all of its several classes count as the fossil."""
+    segmenter = choice.load()
+    names = segmenter.class_names
+    if choice.fossil_classes is None and len(names) > 1:
+        some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        note([f"All {len(names)} classes count as the fossil ({some}): see --fossil-classes"])
     return segmenter
+
+
+def note_limit(segmenter: Segmenter, found: Iterable[Instances]) -> None:
+    """Say on how many slices the model itself stopped at so many instances."""
+    from napari_fossiledit.pipeline.limits import limit_sentence
+
+    sentence = limit_sentence(segmenter, found)
+    note([sentence.rstrip(".")] if sentence else [])
 
 
 def report(path: Path | None, figures: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from napari_fossiledit.cli import options
 from napari_fossiledit.cli.console import drive, load_model, report, scores_lines
+from napari_fossiledit.cli.model_choice import ModelChoice
 
 __all__ = ["demo"]
 
@@ -33,7 +34,7 @@ def demo(
     io.make_folder(out)
     if json is not None:
         io.check_writable(json)
-    result = drive(demo_task(out, segmenter=load_model("demo", device.value)))
+    result = drive(demo_task(out, segmenter=load_model(ModelChoice(device=device.value))))
     figures = result.to_dict()
     report(json, figures)
     typer.echo(result.probe.diagnosis)

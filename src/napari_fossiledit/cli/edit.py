@@ -11,6 +11,7 @@ import typer
 from napari_fossiledit.cli import options
 from napari_fossiledit.cli.console import drive, labelled, load_model, report
 from napari_fossiledit.cli.edits import parse_strength
+from napari_fossiledit.cli.model_choice import DEMO, ModelChoice, takes_model
 from napari_fossiledit.cli.outputs import check_outputs
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class SolverName(StrEnum):
     adam = "adam"
 
 
+@takes_model
 def edit(
     images: options.Images,
     labels: options.Labels,
@@ -42,7 +44,7 @@ def edit(
         ),
     ] = None,
     confusers: options.Confusers = None,
-    model: options.Model = "demo",
+    model: ModelChoice = DEMO,
     solver: Annotated[
         SolverName, typer.Option("--solver", help="ridge is exact and quick; adam is the paper's.")
     ] = SolverName.ridge,
@@ -62,7 +64,6 @@ def edit(
             "--strength", help="A number, or 'auto': chosen on the other labelled slices."
         ),
     ] = "auto",
-    device: options.Device = options.DeviceName.auto,
     seed: options.Seed = 0,
     json: options.Json = None,
 ) -> None:
@@ -72,7 +73,7 @@ def edit(
 
     asked = parse_strength(strength)
     recipe = Perturbation(parse_fill(fill), target=target.value, seed=seed)
-    check_outputs([images, labels, confusers, model], [out, json])
+    check_outputs([images, labels, confusers, *model.files], [out, json])
     found = labelled(images, labels, confusers)
     i = _chosen(found, slice_name)
     piece, others = found.slices[i], [p for j, p in enumerate(found.slices) if j != i]
@@ -80,7 +81,7 @@ def edit(
     io.check_writable(out)
     if json is not None:
         io.check_writable(json)
-    segmenter = load_model(model, device.value)
+    segmenter = load_model(model)
     made = drive(
         editing.rewrite_task(
             segmenter,
@@ -114,14 +115,15 @@ def edit(
     typer.echo(_command(images, labels, confusers, model, out))
 
 
-def _command(images: Path, labels: Path, confusers: Path | None, model: str, out: Path) -> str:
+def _command(
+    images: Path, labels: Path, confusers: Path | None, model: ModelChoice, out: Path
+) -> str:
     """Give the command that measures the edit, ready for a shell."""
     import shlex
 
     words = ["fossiledit", "evaluate", str(images), str(labels)]
     words += [] if confusers is None else ["--confusers", str(confusers)]
-    words += [] if model == "demo" else ["--model", model]
-    return shlex.join([*words, "--edit", str(out)])
+    return shlex.join([*words, *model.words(), "--edit", str(out)])
 
 
 def _chosen(found: Labelled, name: str | None) -> int:

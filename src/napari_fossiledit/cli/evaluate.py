@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_fossiledit.cli import options
-from napari_fossiledit.cli.console import drive, labelled, load_model, note, report, scores_lines
+from napari_fossiledit.cli.console import (
+    drive,
+    labelled,
+    load_model,
+    note,
+    note_limit,
+    report,
+    scores_lines,
+)
+from napari_fossiledit.cli.model_choice import DEMO, ModelChoice, takes_model
 from napari_fossiledit.cli.outputs import check_outputs
 
 if TYPE_CHECKING:
@@ -19,11 +28,12 @@ if TYPE_CHECKING:
 __all__ = ["evaluate"]
 
 
+@takes_model
 def evaluate(
     images: options.Images,
     labels: options.Labels,
     confusers: options.Confusers = None,
-    model: options.Model = "demo",
+    model: ModelChoice = DEMO,
     edit: Annotated[
         Path | None,
         typer.Option(
@@ -37,22 +47,23 @@ def evaluate(
             "--strength", min=0, help="The edit's strength; default: the one chosen for it."
         ),
     ] = None,
-    device: options.Device = options.DeviceName.auto,
     seed: options.Seed = 0,
     json: options.Json = None,
 ) -> None:
     """Score the model on labelled slices, as it is or before and after an edit."""
     from napari_fossiledit import io
 
-    check_outputs([images, labels, confusers, model, edit], [json])
+    check_outputs([images, labels, confusers, *model.files, edit], [json])
     found = labelled(images, labels, confusers)
     if json is not None:
         io.check_writable(json)
-    segmenter = load_model(model, device.value)
+    segmenter = load_model(model)
     if edit is None:
         from napari_fossiledit.pipeline import evaluate_task
 
-        figures = _figures(drive(evaluate_task(segmenter, found.slices)), seed)
+        evaluation = drive(evaluate_task(segmenter, found.slices))
+        note_limit(segmenter, evaluation.predictions)
+        figures = _figures(evaluation, seed)
         columns, sentence = {"model": figures}, ""
     else:
         from napari_fossiledit import editing
@@ -65,6 +76,7 @@ def evaluate(
         say_worth(loaded)
         slices, left_out = _unseen(loaded, found.slices)
         result = drive(compare_task(segmenter, loaded, weight, slices, seed=seed))
+        note_limit(segmenter, result.after.predictions)
         before, after = _figures(result.before, seed), _figures(result.after, seed)
         columns, sentence = {"before": before, "after": after}, result.sentence
         # What a raised mask threshold gives without an edit stands beside it.

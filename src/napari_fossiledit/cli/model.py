@@ -1,4 +1,4 @@
-"""``fossiledit model info`` and ``fossiledit model layers``."""
+"""``fossiledit model``: ``info``, ``layers`` and ``export``."""
 
 from __future__ import annotations
 
@@ -7,63 +7,70 @@ from typing import Annotated
 import typer
 
 from napari_fossiledit.cli import options
-from napari_fossiledit.cli.console import load_model, report, table
+from napari_fossiledit.cli.console import report, table
+from napari_fossiledit.cli.model_choice import DEMO, ModelChoice, takes_model
+from napari_fossiledit.cli.model_export import EditsInARow, export
 from napari_fossiledit.cli.outputs import check_outputs
 
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Look into a model.",
+    help="Look into a model, or write it for other programs.",
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-Source = Annotated[
-    str, typer.Argument(metavar="[MODEL]", help="'demo', or a model file (.safetensors, .pth).")
-]
+Source = Annotated[str | None, typer.Argument(metavar="[MODEL]", help="The same as --model.")]
+app.command("export", cls=EditsInARow)(takes_model(export))
 
 
 @app.command("info")
+@takes_model
 def info(
-    source: Source = "demo",
-    model: Annotated[
-        str | None, typer.Option("--model", help="The same, as other commands take it.")
-    ] = None,
-    device: options.Device = options.DeviceName.auto,
+    source: Source = None,
+    model: ModelChoice = DEMO,
     seed: options.NoSeed = 0,
     json: options.Json = None,
 ) -> None:
-    """Say what a model is: name, classes, device, editable layers, fingerprint."""
-    check_outputs([model or source], [json])
-    segmenter = load_model(model or source, device.value)
-    layers = segmenter.editable_layers()
-    figures = {
-        "name": segmenter.name,
-        "classes": list(segmenter.class_names),
-        "device": str(segmenter.device),
-        "editable_layers": [layer.name for layer in layers],
-        "fingerprint": segmenter.fingerprint(),
-    }
-    report(json, figures)
-    typer.echo(
-        table(
-            [
-                ["name", segmenter.name],
-                ["classes", ", ".join(segmenter.class_names)],
-                ["device", str(segmenter.device)],
-                ["editable layers", str(len(layers))],
-                ["fingerprint", str(figures["fingerprint"])],
-            ]
-        )
+    """Say what a model is: kind, classes, input, limits, editable layers, fingerprint."""
+    model = model.named(source)
+    check_outputs(model.files, [json])
+    segmenter = model.load()
+    fingerprint = segmenter.fingerprint()
+    names, fossils = segmenter.class_names, segmenter.fossil_classes
+    report(
+        json,
+        {
+            "name": segmenter.name,
+            "facts": dict(segmenter.facts),
+            "classes": list(names),
+            "fossil_classes": list(fossils),
+            "limits": {
+                "score_threshold": segmenter.limits.score_threshold,
+                "max_detections": segmenter.limits.max_detections,
+            },
+            "device": str(segmenter.device),
+            "editable_layers": [layer.name for layer in segmenter.editable_layers()],
+            "fingerprint": fingerprint,
+        },
     )
+    rows = [["name", segmenter.name]]
+    rows += [[what[:1].lower() + what[1:], fact] for what, fact in segmenter.facts.items()]
+    rows.append(["classes", ", ".join(f"{i} = {name}" for i, name in enumerate(names))])
+    if len(names) > 1:
+        chosen = "all" if len(fossils) == len(names) else ", ".join(names[i] for i in fossils)
+        rows.append(["fossils are", chosen])
+    rows.append(["device", str(segmenter.device)])
+    rows.append(["editable layers", str(len(segmenter.editable_layers()))])
+    rows.append(["fingerprint", fingerprint])
+    width = max(len(row[0]) for row in rows)
+    typer.echo("\n".join(f"{what.ljust(width)}  {fact}" for what, fact in rows))
 
 
 @app.command("layers")
+@takes_model
 def layers(
-    source: Source = "demo",
-    model: Annotated[
-        str | None, typer.Option("--model", help="The same, as other commands take it.")
-    ] = None,
-    device: options.Device = options.DeviceName.auto,
+    source: Source = None,
+    model: ModelChoice = DEMO,
     seed: options.NoSeed = 0,
     json: options.Json = None,
 ) -> None:
@@ -75,8 +82,9 @@ def layers(
 
     from napari_fossiledit.editing import default_layers
 
-    check_outputs([model or source], [json])
-    segmenter = load_model(model or source, device.value)
+    model = model.named(source)
+    check_outputs(model.files, [json])
+    segmenter = model.load()
     found = segmenter.editable_layers()
     usual = {layer.name for layer in default_layers(segmenter)} if found else set()
     listed = [asdict(layer) | {"default": layer.name in usual} for layer in found]

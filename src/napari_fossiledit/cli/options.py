@@ -9,10 +9,15 @@ from typing import Annotated
 import typer
 
 __all__ = [
+    "Backend",
+    "BackendName",
+    "ClassNames",
+    "Config",
     "Confusers",
     "Device",
     "DeviceName",
     "Fill",
+    "FossilClasses",
     "Images",
     "Json",
     "Labels",
@@ -32,6 +37,14 @@ class DeviceName(StrEnum):
     cpu = "cpu"
     cuda = "cuda"
     mps = "mps"
+
+
+class BackendName(StrEnum):
+    """What runs a detectron2 model."""
+
+    auto = "auto"
+    torchvision = "torchvision"
+    detectron2 = "detectron2"
 
 
 class TargetName(StrEnum):
@@ -62,7 +75,34 @@ Confusers = Annotated[
     ),
 ]
 Model = Annotated[
-    str, typer.Option("--model", help="'demo', or a model file (.safetensors, .pth).")
+    str, typer.Option("--model", help="'demo', or a model file (.safetensors, .pth, .pkl).")
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        help="A detectron2 model's config.yaml; found beside the weights if left out.",
+    ),
+]
+Backend = Annotated[
+    BackendName,
+    typer.Option(
+        "--backend",
+        help="What runs a detectron2 model; auto takes detectron2 itself where it is installed.",
+    ),
+]
+ClassNames = Annotated[
+    str | None,
+    typer.Option("--class-names", metavar="A,B", help="The model's classes, one name each."),
+]
+FossilClasses = Annotated[
+    str | None,
+    typer.Option(
+        "--fossil-classes",
+        metavar="A,B",
+        help="Which classes are the fossil: names, or numbers from 0 as in `model info`; "
+        "default: all.",
+    ),
 ]
 Device = Annotated[
     DeviceName, typer.Option("--device", help="Where to compute; auto takes the fastest there is.")

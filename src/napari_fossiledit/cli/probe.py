@@ -6,18 +6,19 @@ import typer
 
 from napari_fossiledit.cli import options
 from napari_fossiledit.cli.console import drive, labelled, load_model, report, scores_lines
+from napari_fossiledit.cli.model_choice import DEMO, ModelChoice, takes_model
 from napari_fossiledit.cli.outputs import check_outputs
 
 __all__ = ["probe"]
 
 
+@takes_model
 def probe(
     images: options.Images,
     labels: options.Labels,
     confusers: options.Confusers = None,
-    model: options.Model = "demo",
+    model: ModelChoice = DEMO,
     fill: options.Fill = "median",
-    device: options.Device = options.DeviceName.auto,
     seed: options.Seed = 0,
     json: options.Json = None,
 ) -> None:
@@ -27,11 +28,11 @@ def probe(
     from napari_fossiledit.pipeline import probe_task
 
     paint = parse_fill(fill)
-    check_outputs([images, labels, confusers, model], [json])
+    check_outputs([images, labels, confusers, *model.files], [json])
     found = labelled(images, labels, confusers)
     if json is not None:
         io.check_writable(json)
-    segmenter = load_model(model, device.value)
+    segmenter = load_model(model)
     result = drive(probe_task(segmenter, found.slices, fill=paint))
     figures = {
         "versions": {row.version: row.scores.to_dict(seed=seed) for row in result.rows},

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from napari_fossiledit.cli import options
-from napari_fossiledit.cli.console import drive, load_model, note, report
+from napari_fossiledit.cli.console import drive, load_model, note, note_limit, report
+from napari_fossiledit.cli.model_choice import DEMO, ModelChoice, takes_model
 from napari_fossiledit.cli.outputs import check_outputs, file_stems
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["segment"]
 
 
+@takes_model
 def segment(
     images: options.Images,
     out: Annotated[
@@ -31,7 +33,7 @@ def segment(
             "--out", help="A .tif for all slices, a .png for one, or a folder: a .tif each."
         ),
     ],
-    model: options.Model = "demo",
+    model: ModelChoice = DEMO,
     score: Annotated[
         float, typer.Option("--score", min=0, max=1, help="Least confidence of a detection.")
     ] = 0.5,
@@ -44,7 +46,6 @@ def segment(
     link: Annotated[
         bool, typer.Option("--link", help="Give one fossil the same label in neighbouring slices.")
     ] = False,
-    device: options.Device = options.DeviceName.auto,
     seed: options.Seed = 0,
     json: options.Json = None,
 ) -> None:
@@ -55,14 +56,15 @@ def segment(
 
     stack = io.open_stack(images)
     note(stack.notes)
-    check_outputs([images, model, edit], [*_targets(out, stack.names), json])
+    check_outputs([images, *model.files, edit], [*_targets(out, stack.names), json])
     _check_out(out, len(stack), json)
-    segmenter = load_model(model, device.value)
+    segmenter = load_model(model)
     applied = None if edit is None else apply_edit(segmenter, edit, strength)
     slices = cast("Sequence[NDArray[np.uint8]]", stack.images)
     found = drive(segment_task(segmenter, slices, stack.names, score_threshold=score))
+    note_limit(segmenter, found)
     _write(out, stack, _labels(found, link))
-    figures = _figures(stack, found) | {
+    figures = _figures(stack, found, segmenter.class_names) | {
         "model": segmenter.name,
         "fingerprint": segmenter.fingerprint(),
         "edit": applied,
@@ -123,7 +125,7 @@ def _write(out: Path, stack: Stack, labels: Iterator[NDArray[np.int32]]) -> None
             io.write_labels(folder / target.name, image)
 
 
-def _figures(stack: Stack, found: list[Instances]) -> dict[str, Any]:
+def _figures(stack: Stack, found: list[Instances], names: Sequence[str]) -> dict[str, Any]:
     return {
         "slices": [
             {
@@ -131,6 +133,7 @@ def _figures(stack: Stack, found: list[Instances]) -> dict[str, Any]:
                 "instances": len(item),
                 "share_of_pixels": float(item.union().mean()),
                 "scores": item.scores,
+                "classes": [names[kind] for kind in item.classes],
             }
             for name, item in zip(stack.names, found, strict=True)
         ],

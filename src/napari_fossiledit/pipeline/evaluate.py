@@ -73,9 +73,9 @@ def evaluate_task(
     predictions: dict[float, list[Instances]] = {cut: [] for cut in cuts}
     for i, piece in enumerate(slices):
         yield Progress(i, len(slices), f"Evaluating {piece.name or f'slice {i}'}")
-        for cut, found in zip(
-            cuts, segmenter.predict_mask_thresholds(piece.image, cuts), strict=True
-        ):
+        most = segmenter.limits.most
+        each = segmenter.predict_mask_thresholds(piece.image, cuts, max_detections=most)
+        for cut, found in zip(cuts, each, strict=True):
             predictions[cut].append(found)
     scores = {cut: score_slices(slices, predictions[cut]) for cut in cuts}
     yield Progress(len(slices), len(slices), "Scored")

@@ -111,7 +111,9 @@ def probe_task(
         for version, image in shown.items():
             yield Progress(done, total, f"{piece.name or f'slice {i}'}: {version}")
             images[version].append(image)
-            predictions[version].append(segmenter.predict(image))
+            predictions[version].append(
+                segmenter.predict(image, max_detections=segmenter.limits.most)
+            )
             done += 1
     rows = tuple(
         ProbeRow(v, score_slices(slices, predictions[v]), images[v], predictions[v])

@@ -59,7 +59,8 @@ def segment_task(
         name = names[i] if names else f"slice {i}"
         yield Progress(i, total, f"Segmenting {name}")
         image = np.asarray(images[i])
-        found.append(segmenter.predict(image, score_threshold=score_threshold))
+        most = segmenter.limits.most
+        found.append(segmenter.predict(image, score_threshold=score_threshold, max_detections=most))
         yield Progress(i + 1, total, f"{name}: {len(found[-1])} instances", found[-1])
     return found
 

@@ -75,6 +75,7 @@ class Bench(QObject):
             session.layers_changed,
             session.recipe_changed,
             session.model_changed,
+            session.classes_changed,
             session.edits_changed,
             session.results_changed,
         ):

@@ -137,7 +137,7 @@ def _plain_task(job: CompareJob) -> Task[Compared]:
     for i, (words, strength) in enumerate((("without", 0.0), ("with", job.strength)), start=1):
         yield Progress(i, 3, f"slice {job.only} {words} the edit")
         with EditStack.of(job.segmenter).trial(job.edit, strength):
-            found.append([job.segmenter.predict(image)])
+            found.append([job.segmenter.predict(image, max_detections=job.segmenter.limits.most)])
     return _compared(job, None, (job.only,), *found, seen=job.edit.has_seen(image))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Loaded",
+    "ModelRequest",
     "Segmented",
     "apart",
     "labelled_task",
@@ -27,6 +28,27 @@ __all__ = [
     "paint_instances",
     "segment_task",
 ]
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """A model as the Model page asks for it.
+
+    Attributes
+    ----------
+    source : str
+        ``demo``, or the file of the weights.
+    config : str, optional
+        None where it lies beside the weights, or none is needed.
+    device, backend : str
+    class_names : tuple of str, optional
+    """
+
+    source: str = "demo"
+    config: str | None = None
+    device: str = "auto"
+    backend: str = "auto"
+    class_names: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -52,12 +74,15 @@ class Segmented:
         For napari: one row a label, the first the background.
     count : int
         Number of instances.
+    caution : str
+        Set where the model stopped at its own limit.
     """
 
     labels: NDArray[np.int32]
     first: int
     features: Any
     count: int
+    caution: str = ""
 
 
 class _Slices:
@@ -73,19 +98,25 @@ class _Slices:
         return self._source.read(self._numbers[i])
 
 
-def load_model_task(source: str, device: str) -> Task[Loaded]:
+def load_model_task(asked: ModelRequest) -> Task[Loaded]:
     """Load a model; torch is imported here, off the main thread."""
     yield Progress(0, 0, "loading torch (the first time takes some seconds)")
     prepare_torch()
     from napari_fossiledit import editing, models
 
     yield Progress(0, 0, "reading the weights")
-    segmenter: Any = models.load(source, device=device)
+    segmenter: Any = models.load(
+        asked.source,
+        config=asked.config,
+        device=asked.device,
+        backend=asked.backend,
+        class_names=asked.class_names,
+    )
     yield Progress(0, 0, "looking for editable layers")
     edits = editing.EditStack.of(segmenter)
     weights, size = _weights(segmenter)
     info = ModelInfo(
-        source=source,
+        source=asked.source,
         name=segmenter.name,
         classes=tuple(segmenter.class_names),
         device=str(segmenter.device),
@@ -93,6 +124,8 @@ def load_model_task(source: str, device: str) -> Task[Loaded]:
         weight_bytes=size,
         layers=tuple(segmenter.editable_layers()),
         default_layers=frozenset(layer.name for layer in editing.default_layers(segmenter)),
+        facts=tuple(segmenter.facts.items()),
+        fossil_classes=tuple(segmenter.fossil_classes),
     )
     return Loaded(segmenter, edits, info)
 
@@ -110,6 +143,7 @@ def segment_task(
 ) -> Task[Segmented]:
     """Predict slices of a stack and paint the instances into one label array."""
     from napari_fossiledit.editing import EditStack
+    from napari_fossiledit.pipeline.limits import limit_sentence
     from napari_fossiledit.pipeline.segment import segment_task as predict_task
 
     EditStack.of(segmenter).sync()  # a strength just moved may still wait
@@ -120,7 +154,8 @@ def segment_task(
         score_threshold=score,
     )
     found = yield from task
-    return paint_instances(source, dict(zip(numbers, found, strict=True)), segmenter.class_names)
+    made = paint_instances(source, dict(zip(numbers, found, strict=True)), segmenter.class_names)
+    return replace(made, caution=limit_sentence(segmenter, found))
 
 
 def paint_instances(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QComboBox, QFileDialog, QLineEdit
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QLineEdit, QWidget
 
-from napari_fossiledit.widgets.jobs import Loaded, load_model_task
-from napari_fossiledit.widgets.page import Page, note, quiet_combo, row, say, set_ready
+from napari_fossiledit.errors import InputError
+from napari_fossiledit.widgets.class_list import ClassList
+from napari_fossiledit.widgets.file_field import FileField, dropped_files
+from napari_fossiledit.widgets.jobs import Loaded, ModelRequest, load_model_task
+from napari_fossiledit.widgets.model_files import CONFIGS, WEIGHTS, config_beside, sort_files
+from napari_fossiledit.widgets.page import Page, Section, note, quiet_combo, say, set_ready
 from napari_fossiledit.widgets.preferences import device
 
 __all__ = ["ModelPage"]
@@ -21,11 +26,14 @@ _DEVICES = {
     "Apple graphics (MPS)": "mps",
 }
 _MODELS = {"Demo model (sample reef)": "demo", "Model from a file": "file"}
-_FILTER = "Models (*.safetensors *.pth *.pt *.pkl);;All files (*)"
+_BACKENDS = ("auto", "torchvision", "detectron2")
+_PAUSE = 150  # ms without typing after which a config is looked for
+_SHOWN_CLASSES = 6
+_NO_CONFIG = "for detectron2 models"
 
 
 class ModelPage(Page):
-    """Choose a model and the device that it runs on."""
+    """Choose a model and the device that it runs on; a model's files can be dropped here."""
 
     title = "Model"
 
@@ -33,53 +41,104 @@ class ModelPage(Page):
         """Make the page's widgets."""
         self.source = quiet_combo(QComboBox())
         self.source.addItems(list(_MODELS))
-        self.path = QLineEdit()
-        self.path.setPlaceholderText("A Mask R-CNN checkpoint")
-        self.browse = self.button("Browse…", self._browse)
+        self.weights = FileField(title="Weights", suffixes=WEIGHTS, hint="a Mask R-CNN, or drop it")
+        self.config = FileField(title="Configs", suffixes=CONFIGS, hint=_NO_CONFIG)
+        self.names = QLineEdit()
+        self.names.setAcceptDrops(False)
+        self.names.setPlaceholderText("as the model has them")
+        self.names.setToolTip("One name for each class, with commas between them.")
         self.device = quiet_combo(QComboBox())
         self.device.addItems(list(_DEVICES))
         self.device.setCurrentIndex([*_DEVICES.values()].index(device()))
         self.device.setToolTip("Where the model computes. Press 'Load' again after a change.")
-        form = self.form()
-        form.addRow("Model", self.source)
-        self.file_row = row(self.path, self.browse, stretch=0)
-        form.addRow("File", self.file_row)
-        form.addRow("Device", self.device)
-        self._form = form
+        self._form = self.form()
+        for label, field in (
+            ("Model", self.source),
+            ("Weights", self.weights),
+            ("Config", self.config),
+            ("Class names", self.names),
+            ("Device", self.device),
+        ):
+            self._form.addRow(label, field)
+        self._build_advanced()
         self.load = self.button("Load the model", self._load, main=True)
-        self.body.addWidget(self.load)
         self.facts = note()
-        self.body.addWidget(self.facts)
+        self.classes = ClassList(self.bench, self.button)
+        for widget in (self.load, self.facts, self.classes):
+            self.body.addWidget(widget)
+        self.setAcceptDrops(True)
+        self._connect()
+
+    def _build_advanced(self) -> None:
+        self.backend = quiet_combo(QComboBox())
+        self.backend.addItems(["Automatic", "torchvision", "detectron2"])
+        self.backend.setToolTip(
+            "What runs a detectron2 model: torchvision, which came with this plugin, or detectron2 "
+            "itself. Automatic takes detectron2 where it is installed."
+        )
+        if find_spec("detectron2") is None:
+            last = len(_BACKENDS) - 1
+            self.backend.model().item(last).setEnabled(False)
+            self.backend.setItemText(last, "detectron2 (not installed)")
+            why = "The package detectron2 is not installed: torchvision gives the same detections."
+            self.backend.setItemData(last, why, Qt.ItemDataRole.ToolTipRole)
+        inner = QWidget()
+        form = QFormLayout(inner)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self._backend_label = QLabel("Backend")
+        form.addRow(self._backend_label, self.backend)
+        self.advanced = Section("Advanced", inner)
+        self.body.addWidget(self.advanced)
+
+    def _connect(self) -> None:
         self.source.currentTextChanged.connect(self.refresh)
-        self.path.textChanged.connect(self.refresh)
+        self.weights.changed.connect(self.refresh)
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(_PAUSE)
+        self._pause.timeout.connect(self._look_for_config)
+        self._look_for_config()
+        self.weights.changed.connect(lambda _: self._pause.start())
         self._memory = QTimer(self)
         self._memory.setInterval(3000)
         self._memory.timeout.connect(self._tick)
         self._memory.start()
 
+    @property
+    def _from_file(self) -> bool:
+        return _MODELS[self.source.currentText()] == "file"
+
     def refresh(self) -> None:
         """Show the model's facts and whether one can be loaded."""
-        from_file = _MODELS[self.source.currentText()] == "file"
-        self._form.setRowVisible(self.file_row, from_file)
+        for field in (self.weights, self.config, self.names):
+            self._form.setRowVisible(field, self._from_file)
+        self.advanced.setVisible(self._from_file)
+        widest = self._form.labelForField(self.names).sizeHint().width()
+        self._backend_label.setMinimumWidth(widest)  # the fields stand below one another
         why = self.bench.why_not(stack=False)
-        if not why and from_file and not self.path.text().strip():
-            why = "Choose the model's file first."
+        if not why and self._from_file and not self.weights.path:
+            why = "Choose the model's weights first, or drop them here."
         edits = self.session.edits
         tip = "Load the model; it may take some seconds."
         if edits is not None and len(edits.entries):
             tip += " The edits of the model loaded now are dropped: save those you want to keep."
         set_ready(self.load, why, tip)
         say(self.facts, self._facts())
+        self.classes.refresh()
 
     def _facts(self) -> str:
         info = self.session.model
         if info is None:
             return "No model is loaded."
         lines = [f"Loaded: {info.name}, on {info.device}."]
-        lines.append(f"Classes: {', '.join(info.classes)}.")
+        lines += [f"{what}: {fact}." for what, fact in info.facts]
+        more = len(info.classes) - _SHOWN_CLASSES
+        names = ", ".join(info.classes[:_SHOWN_CLASSES])
+        lines.append(f"Classes: {names}{f' and {more} more' if more > 0 else ''}.")
         if info.weights is not None:
             size = (info.weight_bytes or 0) / 1e6
-            lines.append(f"Weights: {info.weights / 1e6:.1f} million ({size:.0f} MB).")
+            lines.append(f"Size: {info.weights / 1e6:.1f} million weights ({size:.0f} MB).")
         count = len(self.session.edits.entries) if self.session.edits is not None else 0
         active = self.session.active_edits
         lines.append(f"Edits: {active} of {count} switched on." if count else "Edits: none.")
@@ -90,20 +149,68 @@ class ModelPage(Page):
         if self.isVisible() and self.session.model is not None:
             say(self.facts, self._facts())
 
-    def _browse(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(
-            self, "Open a model", self.path.text() or str(Path.home()), _FILTER
+    def _look_for_config(self) -> None:
+        """Show which config will be used while none is chosen."""
+        weights = self.weights.path
+        self.config.start = str(Path(weights).parent) if weights else ""
+        found = config_beside(weights)
+        self.config.set_hint(_NO_CONFIG if found is None else f"{found.name}, beside the weights")
+        self.config.setToolTip(
+            "A detectron2 model's config.yaml. Other models need none."
+            if found is None
+            else f"Found beside the weights, and used while this field is empty: {found}"
         )
-        if path:
-            self.path.setText(path)
+
+    # ---- files dropped onto the page ------------------------------------------------------
+
+    def dragEnterEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Take files, whatever they are: a wrong one is told when it is dropped."""
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Put weights and config into their fields."""
+        event.acceptProposedAction()
+        self.bench.attempt(lambda: self.take_files(dropped_files(event)))
+
+    def take_files(self, paths: list[Path]) -> None:
+        """Put weights and config, or the folder that holds them, into the fields.
+
+        Raises
+        ------
+        InputError
+            For a file that is neither; the fields are as they were.
+        """
+        files = sort_files(paths)
+        self.source.setCurrentText(next(k for k, v in _MODELS.items() if v == "file"))
+        if files.weights is not None:
+            self.weights.path = files.weights
+            self.config.path = ""  # the one of the model before
+        if files.config is not None:
+            self.config.path = files.config
+        self._look_for_config()
+
+    # ---- loading --------------------------------------------------------------------------
+
+    def _asked(self) -> ModelRequest:
+        where = _DEVICES[self.device.currentText()]
+        if not self._from_file:
+            return ModelRequest(device=where)
+        text = self.names.text().strip()
+        names = tuple(name.strip() for name in text.split(",")) if text else None
+        if names is not None and not all(names):
+            raise InputError(f"A class name is empty in '{text}': put one comma between two names.")
+        backend = _BACKENDS[self.backend.currentIndex()]
+        return ModelRequest(self.weights.path, self.config.path or None, where, backend, names)
 
     def _load(self) -> None:
-        kind = _MODELS[self.source.currentText()]
-        source = self.path.text().strip() if kind == "file" else "demo"
-        chosen = _DEVICES[self.device.currentText()]
-        name = Path(source).name if kind == "file" else "the demo model"
+        self.bench.attempt(self._begin)
+
+    def _begin(self) -> None:
+        asked = self._asked()
+        name = Path(asked.source).name if self._from_file else "the demo model"
         self.bench.start(
-            lambda: load_model_task(source, chosen),
+            lambda: load_model_task(asked),
             title=f"Load {name}",
             on_done=self._loaded,
             holds_weights=True,

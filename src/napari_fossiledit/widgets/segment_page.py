@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QSpinBox
 
 from napari_fossiledit.widgets.jobs import Segmented, segment_task
 from napari_fossiledit.widgets.layers import placed
-from napari_fossiledit.widgets.page import Page, note, quiet_combo, row, say, set_ready
+from napari_fossiledit.widgets.page import Page, note, quiet_combo, row, say, set_ready, warn
 from napari_fossiledit.widgets.preferences import confidence
 
 __all__ = ["SegmentPage"]
@@ -49,6 +49,8 @@ class SegmentPage(Page):
         self.body.addWidget(self.start)
         self.said = note()
         self.body.addWidget(self.said)
+        self.caution = note()
+        self.body.addWidget(self.caution)
         self.scope.currentTextChanged.connect(self.refresh)
 
     def refresh(self) -> None:
@@ -113,6 +115,7 @@ class SegmentPage(Page):
             else " Try a lower confidence."
         )
         say(self.said, f"{count} in {self._where}.{hint}")
+        warn(self.caution, result.caution)
 
 
 def add_segmented(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["ModelInfo", "Recipe", "Session"]
 
 RGB = tuple[int, int, int]
+_SCORED = {"probe", "compare"}  # results whose figures depend on the fossil's classes
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,8 @@ class ModelInfo:
     weight_bytes: int | None = None
     layers: tuple[EditableLayer, ...] = ()
     default_layers: frozenset[str] = frozenset()
+    facts: tuple[tuple[str, str], ...] = ()
+    fossil_classes: tuple[int, ...] = (0,)
 
 
 @dataclass
@@ -116,7 +119,7 @@ class Session:
 
     Signals
     -------
-    layers_changed, recipe_changed, model_changed, edits_changed
+    layers_changed, recipe_changed, model_changed, classes_changed, edits_changed
         Without arguments: read the properties.
     results_changed : str
         The name of the result that is new (or gone).
@@ -125,6 +128,7 @@ class Session:
     layers_changed = Signal()
     recipe_changed = Signal()
     model_changed = Signal()
+    classes_changed = Signal()
     edits_changed = Signal()
     results_changed = Signal(str)
 
@@ -208,6 +212,22 @@ class Session:
             self.set_result(name, None)
         self.model_changed.emit()
         self.edits_changed.emit()
+
+    def set_fossil_classes(self, numbers: Iterable[int]) -> None:
+        """Choose which classes are the fossil; figures of another choice are forgotten.
+
+        Parameters
+        ----------
+        numbers : iterable of int
+            Numbers into the model's ``classes``, at least one.
+        """
+        info, chosen = self._state.model, tuple(sorted(set(numbers)))
+        if info is None or not chosen or chosen == info.fossil_classes:
+            return
+        self._state.model = replace(info, fossil_classes=chosen)
+        for name in _SCORED & set(self._state.results):
+            self.set_result(name, None)
+        self.classes_changed.emit()
 
     def touch_edits(self) -> None:
         """Say that the edit stack's content changed."""

@@ -318,6 +318,6 @@ class LatestOnly(QObject):
             try:
                 job()
             except Exception as error:
-                message = _failure("Change an edit", error).message
+                message = _failure("Change the model", error).message
         if not self._closed:
             self.settled.emit(message)

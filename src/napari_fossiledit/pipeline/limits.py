@@ -1,0 +1,38 @@
+"""What a model's own limits cut off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from napari_fossiledit.instances import Instances
+
+if TYPE_CHECKING:
+    from napari_fossiledit.models.segmenter import Segmenter
+
+__all__ = ["limit_sentence"]
+
+
+def limit_sentence(segmenter: Segmenter, predictions: Iterable[Instances]) -> str:
+    """Say on how many slices the model stopped at its own number of instances.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+    predictions : iterable of Instances
+        One a slice.
+
+    Returns
+    -------
+    str
+        One sentence, or '' where the limit was nowhere reached.
+    """
+    most = segmenter.limits.max_detections
+    full = 0 if most is None else sum(len(instances) >= most for instances in predictions)
+    if not full:
+        return ""
+    return (
+        f"The model stopped at its limit of {most} instances on {full} "
+        f"slice{'' if full == 1 else 's'}: raise TEST.DETECTIONS_PER_IMAGE in "
+        f"{segmenter.facts.get('Config', 'its config')}."
+    )
