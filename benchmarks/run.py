@@ -9,10 +9,22 @@ from pathlib import Path
 
 import edit_time
 import import_time
+import large_model
 import large_slice
 import sample_reef
+import versus_detectron2
 
 import viewer
+
+_ALL = (
+    import_time,
+    sample_reef,
+    large_slice,
+    edit_time,
+    large_model,
+    versus_detectron2,
+    viewer,
+)
 
 
 def machine() -> str:
@@ -34,7 +46,7 @@ def machine() -> str:
 def main() -> None:
     """Measure, print, write."""
     rows = []
-    for module in (import_time, sample_reef, large_slice, edit_time, viewer):
+    for module in _ALL:
         print(f"{module.__name__} ...", flush=True)
         for row in module.measure():
             print("  " + row.line(), flush=True)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from napari_fossiledit import editing, io, models, perturb, sample
 
 ROOT = Path(__file__).parents[2]
+TINY_MODEL = ROOT / "tests" / "data" / "detectron2" / "r50_bgr_caffe2"
+HOW_TO = ROOT / "docs" / "how-to" / "detectron2-models.md"
 
 
 def run(*arguments: str) -> str:
@@ -36,6 +42,50 @@ def test_mend_a_model() -> None:
     assert "painted over" in said
     assert "mean recall" in said
     assert "mask threshold" in said
+
+
+@pytest.fixture
+def training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a detectron2 model and two labelled slices, as the how-to has them."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_training").mkdir()
+    for name in ("model_final.pth", "config.yaml"):
+        shutil.copy(TINY_MODEL / name, tmp_path / "my_training")
+    reef = sample.reef(seed=0, shape=(2, 192, 192))
+    for z in range(2):
+        for folder in ("my_slices", "my_labels"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+        io.write_image(tmp_path / "my_slices" / f"{z}.png", reef.image[z])
+        io.write_labels(tmp_path / "my_labels" / f"{z}.tif", reef.labels[z])
+    return tmp_path
+
+
+def test_own_detectron2_model(training: Path) -> None:
+    script = str(ROOT / "examples" / "own_detectron2_model.py")
+    files = ["my_training/model_final.pth", "my_slices", "my_labels", "edited.pth"]
+    classes = ["--class-names", "cup", "clot", "--fossil-classes", "cup"]
+    said = run(script, *files, *classes, "--strength", "0.2")
+    assert "Kind: detectron2 Mask R-CNN R-50-FPN" in said
+    assert "rewritten: backbone.fpn_output2.weight" in said
+    before, after = (
+        torch.load(path, weights_only=True)["model"] for path in (files[0], "edited.pth")
+    )
+    assert [key for key in before if not torch.equal(before[key], after[key])] == [
+        "backbone.fpn_output2.weight"
+    ]
+
+
+def test_the_how_tos_python(training: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", HOW_TO.read_text("utf-8"), re.DOTALL)
+    assert len(blocks) == 2
+    segmenter = models.load("my_training/model_final.pth", device="cpu", backend="torchvision")
+    first = io.open_labelled("my_slices", "my_labels")[0]
+    painted = perturb.apply(first.image, first.fossils, perturb.Median())
+    editing.rewrite(segmenter, first.image, painted, first.fossils).save("mud.safetensors")
+    models.export(segmenter, "edited-torchvision.pth", form="torchvision")
+    assert "fossils in 0" in run("-W", "error::DeprecationWarning", "-c", blocks[0])
+    assert Path("edited.pth").exists()
+    assert "MIN_SIZE_TEST" in run("-c", blocks[1])
 
 
 def test_the_readmes_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,8 +64,8 @@ def load(which: str, backend: str, suffix: str = "pth", **options: Any) -> Any:
     )
 
 
-# Two loads a model and backend would take most of this file's time; each user leaves them as they
-# were, which the last test of each checks by fingerprint.
+# Loading anew for every test would take most of this file's time: whoever changes one of these puts
+# it back as it was.
 shared = functools.lru_cache(maxsize=None)(load)
 
 
@@ -136,7 +136,9 @@ def test_a_broken_package_is_told_and_passed_over(
     assert "cannot be imported (OSError: libcudart.so.9: no such file)" in reason
     with pytest.raises(ModelError, match="libcudart"):
         load("r50_bgr_caffe2", "detectron2")
-    assert not isinstance(load("r50_bgr_caffe2", "auto"), Detectron2Native)
+    segmenter = load("r50_bgr_caffe2", "auto")
+    assert not isinstance(segmenter, Detectron2Native)
+    assert "libcudart" in segmenter.facts["Backend"]
 
 
 # With it
@@ -257,16 +259,18 @@ def test_masks_are_computed_only_for_what_is_wanted(real: None) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_other_classes_are_dropped_from_what_detectron2_finds(real: None, backend: str) -> None:
+def test_other_classes_take_none_of_the_fossils_places(real: None, backend: str) -> None:
     segmenter, image = shared("r50_bgr_caffe2", backend), image_of("r50_bgr_caffe2")
     everything = segmenter.predict(image)
     try:
         segmenter.fossil_classes = [1]
         assert segmenter.fossil_classes == (1,)
         found = segmenter.predict(image)
-        assert 0 < len(found) < len(everything)
         assert set(found.classes) == {1}
-        assert np.array_equal(found.scores, everything.scores[everything.classes == 1])
+        # Those that detectron2 finds, and more where it stops at 50 of all classes.
+        of_it = everything.scores[everything.classes == 1]
+        assert len(everything) == len(found) == 50 > len(of_it)
+        np.testing.assert_allclose(found.scores[: len(of_it)], of_it, atol=1e-5)
         with pytest.raises(InputError, match="no class 2"):
             segmenter.fossil_classes = [2]
     finally:
@@ -441,7 +445,11 @@ SETTINGS: list[Callable[[dict[str, Any]], None]] = [
 
 
 def calibrate(model: Any, image: np.ndarray) -> None:
-    """Scale random weights by what they give for an image, as training would."""
+    """Scale random weights by what they give for an image, as training would.
+
+    The levels share the proposals' layer and scale it one after another: objectness reaches 50,
+    where only logits, no sigmoids, still rank the proposals.
+    """
 
     def normalise(module: Any, args: Any) -> None:
         module.running_mean.copy_(args[0].mean((0, 2, 3)))

@@ -11,6 +11,7 @@ import torch
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torchvision.ops import roi_align
 
 from napari_fossiledit import models
 from napari_fossiledit.instances import LabelledSlice
@@ -18,7 +19,7 @@ from napari_fossiledit.models import detectron2_weights as weights
 from napari_fossiledit.models.augment import Augment
 from napari_fossiledit.models.detectron2_config import Detectron2Config, config_from
 from napari_fossiledit.models.detectron2_network import build
-from napari_fossiledit.models.regions import AlignedPool, ExactAnchors
+from napari_fossiledit.models.regions import AlignedPool, ExactAnchors, pool_regions
 from napari_fossiledit.models.training import TrainSettings, train
 
 from .detectron2_models import HERE, NAMES
@@ -189,6 +190,46 @@ def test_aligned_pooling_of_a_ramp_is_the_ramp_at_the_cells_centres() -> None:
     np.testing.assert_allclose(pooled[0, 0, 0], [3, 5, 7, 9], rtol=1e-6)
     shifted = AlignedPool(4, 2, False)(maps, [box], [(128, 128)])
     np.testing.assert_allclose(shifted[0, 0, 0], [3.5, 5.5, 7.5, 9.5], rtol=1e-6)
+
+
+@pytest.mark.parametrize("count", [0, 5, 40, 333])
+def test_pooling_on_all_cores_gives_the_same_bits(count: int) -> None:
+    generator = torch.Generator().manual_seed(count)
+    feature = torch.randn(1, 7, 50, 60, generator=generator)
+    corner = torch.rand(count, 2, generator=generator) * 150
+    regions = torch.cat(
+        [
+            torch.zeros(count, 1),
+            corner,
+            corner + 1 + torch.rand(count, 2, generator=generator) * 80,
+        ],
+        dim=1,
+    )
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(4)
+        shared = pool_regions(feature, regions, (7, 7), 0.25, 0, True)
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(shared, roi_align(feature, regions, (7, 7), 0.25, 0, True))
+
+
+def test_proposals_are_ranked_by_logits_where_probabilities_round_to_one() -> None:
+    from napari_fossiledit.models.detect import propose
+
+    like = config(**{"RPN.PRE_NMS_TOPK_TEST": 3, "RPN.POST_NMS_TOPK_TEST": 1})
+    rpn: Any = build(like).rpn
+
+    def head(levels: list[torch.Tensor]) -> Any:
+        sizes = [level.shape[-2:] for level in levels]
+        logits = [torch.full((1, 3, *size), -50.0) for size in sizes]
+        logits[0][0, 1, 2, 1], logits[0][0, 1, 6, 5] = 40.0, 41.0
+        return logits, [torch.zeros(1, 12, *size) for size in sizes]
+
+    rpn.head.forward = head
+    levels = {str(i): torch.zeros(1, 24, 2 ** (5 - i), 2 ** (5 - i)) for i in range(5)}
+    best = propose(rpn, levels, (128, 128), (128, 128))
+    np.testing.assert_allclose(best[0], [20 - 16, 24 - 16, 20 + 16, 24 + 16])
 
 
 def test_no_boxes_pool_to_nothing() -> None:

@@ -91,9 +91,7 @@ def _window(
     return image[y : y + side, x : x + side], labels[y : y + side, x : x + side]
 
 
-def targets_of(
-    labels: NDArray[np.int32], device: torch.device, kind: int = 1
-) -> dict[str, Tensor]:
+def targets_of(labels: NDArray[np.int32], device: torch.device, kind: int = 1) -> dict[str, Tensor]:
     """Boxes (n, 4), labels (n,) and masks (n, H, W) of a label image, all of class ``kind``."""
     values = np.unique(labels[labels > 0])
     ranks = np.searchsorted(values, labels) + 1

@@ -158,7 +158,10 @@ def _detectron2(
         return detectron2_native.load_native(
             weights, config, device=device, name=name, class_names=class_names
         )
-    return Detectron2RCNN(weights, config, name=name, class_names=class_names, device=device)
+    segmenter = Detectron2RCNN(weights, config, name=name, class_names=class_names, device=device)
+    if backend == "auto" and detectron2_native.is_broken():
+        segmenter.add_fact("Backend", f"torchvision, as {detectron2_native.why_not_installed()}")
+    return segmenter
 
 
 def _config_within(weights: WeightsFile) -> Detectron2Config:

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.ops import nms, roi_align
+from torchvision.ops import nms
 from torchvision.ops.boxes import clip_boxes_to_image, remove_small_boxes
 
 from napari_fossiledit import progress
-from napari_fossiledit.models.regions import AlignedPool
+from napari_fossiledit.models.regions import AlignedPool, pool_regions
 
 __all__ = ["Detections", "detect", "mask_grids", "propose"]
 
@@ -86,6 +86,7 @@ def propose(
     objectness, deltas = rpn.head(levels)
     grids = [(int(f.shape[-2]), int(f.shape[-1])) for f in levels]
     anchors = _anchors(rpn, grids, padded, levels[0])
+    ranks_logits = getattr(rpn, "ranks_logits", False)
     before = rpn.pre_nms_top_n() if top_n is None else 2 * top_n
     boxes, scores, level = [], [], []
     for i, (logit, delta, anchor) in enumerate(zip(objectness, deltas, anchors, strict=True)):
@@ -95,13 +96,15 @@ def propose(
         delta = delta[0].view(per_cell, 4, *delta.shape[-2:]).permute(2, 3, 0, 1).reshape(-1, 4)
         best = logit.topk(min(before, logit.numel())).indices
         boxes.append(rpn.box_coder.decode_single(delta[best], anchor[best]))
-        scores.append(logit[best].sigmoid())
+        # Ranked as each library does: where many probabilities round to 1, it matters.
+        scores.append(logit[best] if ranks_logits else logit[best].sigmoid())
         level.append(torch.full_like(best, i))
     box = clip_boxes_to_image(torch.cat(boxes), content)
     score, group = torch.cat(scores), torch.cat(level)
     keep = remove_small_boxes(box, rpn.min_size)
     keep = keep[torch.isfinite(box[keep]).all(dim=1)]
-    keep = keep[score[keep] >= rpn.score_thresh]
+    if not ranks_logits:
+        keep = keep[score[keep] >= rpn.score_thresh]
     box, score, group = box[keep], score[keep], group[keep]
     index = _nms_by_group(box, score, group, rpn.nms_thresh)
     kept: Tensor = box[index[: rpn.post_nms_top_n() if top_n is None else top_n]]
@@ -117,7 +120,7 @@ def _pool(pooler: Any, features: dict[str, Tensor], boxes: Tensor, padded: tuple
     scales = [2.0 ** round(float(np.log2(m.shape[-1] / padded[1]))) for m in maps]
     regions = torch.cat([boxes.new_zeros(len(boxes), 1), boxes], dim=1)
     if len(maps) == 1:
-        return roi_align(maps[0], regions, size, scales[0], ratio)
+        return pool_regions(maps[0], regions, size, scales[0], ratio)
     finest, coarsest = (round(-float(np.log2(s))) for s in (scales[0], scales[-1]))
     side = torch.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
     level = torch.floor(
@@ -127,7 +130,7 @@ def _pool(pooler: Any, features: dict[str, Tensor], boxes: Tensor, padded: tuple
     for i, (feature, scale) in enumerate(zip(maps, scales, strict=True)):
         inside = torch.nonzero(level == finest + i)[:, 0]
         if len(inside):
-            pooled[inside] = roi_align(feature, regions[inside], size, scale, ratio)
+            pooled[inside] = pool_regions(feature, regions[inside], size, scale, ratio)
     return pooled
 
 

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = [
     "INSTALL_PAGE",
     "Detectron2Native",
+    "is_broken",
     "is_installed",
     "load_native",
     "not_installed",
@@ -65,6 +66,11 @@ _NAMED = 3  # tensors named in a refusal
 def is_installed() -> bool:
     """Whether ``import detectron2`` works here; the first call may take some seconds."""
     return not why_not_installed()
+
+
+def is_broken() -> bool:
+    """Whether the package is there but cannot be imported."""
+    return not is_installed() and importlib.util.find_spec("detectron2") is not None
 
 
 @functools.cache
@@ -365,7 +371,8 @@ class Detectron2Native:
         images = self._prepare(image)
         features = self.model.backbone(images.tensor)
         proposals, _ = self.model.proposal_generator(images, features, None)
-        found = self.model.roi_heads._forward_box(features, proposals)[0]
+        with self._cut_later():
+            found = self.model.roi_heads._forward_box(features, proposals)[0]
         rows, columns = images.image_sizes[0]
         boxes = found.pred_boxes.clone()
         boxes.scale(shape[1] / columns, shape[0] / rows)
@@ -374,8 +381,21 @@ class Detectron2Native:
         if len(self._fossil_classes) < len(self._class_names):
             wanted = torch.tensor(self._fossil_classes, device=keep.device)
             keep &= torch.isin(found.pred_classes, wanted)
+        most = min(most, self.config.max_detections)
         index = torch.nonzero(keep)[:most, 0]
         return found[index], boxes[index].tensor, features
+
+    @contextmanager
+    def _cut_later(self) -> Iterator[None]:
+        """Let other classes than the fossil's take none of the places of DETECTIONS_PER_IMAGE."""
+        predictor = self.model.roi_heads.box_predictor
+        before = predictor.test_topk_per_image
+        if len(self._fossil_classes) < len(self._class_names):
+            predictor.test_topk_per_image = -1  # all
+        try:
+            yield
+        finally:
+            predictor.test_topk_per_image = before
 
     def _mask_grids(self, found: Any, features: Any) -> NDArray[np.float32]:
         grids = []

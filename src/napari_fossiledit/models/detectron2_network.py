@@ -216,6 +216,7 @@ def _proposals(config: Detectron2Config) -> RegionProposalNetwork:
     # detectron2 keeps what is larger, torchvision what is not smaller.
     rpn.min_size = max(float(np.nextafter(np.float32(config.rpn_min_size), np.inf)), _TINY)
     rpn.box_coder.weights = config.rpn_box_weights
+    rpn.ranks_logits = True
     return rpn
 
 

@@ -137,6 +137,10 @@ class TorchvisionRCNN:
         """Short facts for people, by title."""
         return dict(self._facts)
 
+    def add_fact(self, title: str, text: str) -> None:
+        """Add a short fact for people, or replace the one of this title."""
+        self._facts[title] = text
+
     @property
     def device(self) -> torch.device:
         """Where the weights lie."""

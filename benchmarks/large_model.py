@@ -1,0 +1,114 @@
+"""Memory and time of a detectron2 R101-FPN on a slice of 2000 x 3000 pixels with 500 instances.
+
+The model has its full width and random weights, the slice its own resolution. Measured in a
+process of its own, from its start to the end of the prediction.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from common import Row
+
+SHAPE = (2000, 3000)
+INSTANCES = 500
+MOST_GB = 6.0
+SETTINGS: dict[str, Any] = {
+    "INPUT": {"MIN_SIZE_TEST": 0},
+    "MODEL": {
+        "MASK_ON": True,
+        "BACKBONE": {"NAME": "build_resnet_fpn_backbone"},
+        "RESNETS": {"DEPTH": 101, "OUT_FEATURES": ["res2", "res3", "res4", "res5"]},
+        "FPN": {"IN_FEATURES": ["res2", "res3", "res4", "res5"]},
+        "ANCHOR_GENERATOR": {"SIZES": [[16], [24], [32], [48], [64]]},
+        "RPN": {
+            "IN_FEATURES": ["p2", "p3", "p4", "p5", "p6"],
+            "PRE_NMS_TOPK_TEST": 2000,
+            "POST_NMS_TOPK_TEST": 2000,
+        },
+        "ROI_HEADS": {
+            "NAME": "StandardROIHeads",
+            "IN_FEATURES": ["p2", "p3", "p4", "p5"],
+            "NUM_CLASSES": 2,
+            "SCORE_THRESH_TEST": 0.0,
+        },
+        "ROI_BOX_HEAD": {"NAME": "FastRCNNConvFCHead", "NUM_FC": 2, "POOLER_RESOLUTION": 7},
+        "ROI_MASK_HEAD": {"NAME": "MaskRCNNConvUpsampleHead", "NUM_CONV": 4},
+    },
+    "TEST": {"DETECTIONS_PER_IMAGE": INSTANCES},
+}
+
+_PREDICTORS = ("anchor_deltas", "cls_score", "bbox_pred")
+
+
+def make_model(folder: Path) -> None:
+    """Write ``model_final.pth`` and ``config.yaml``: random weights, scaled to keep the range."""
+    import torch
+    import yaml
+
+    from napari_fossiledit.models.detectron2_config import read_config
+    from napari_fossiledit.models.detectron2_weights import parts
+
+    (folder / "config.yaml").write_text(yaml.safe_dump(SETTINGS), encoding="utf-8")
+    generator = torch.Generator().manual_seed(0)
+    tensors = {}
+    for part in parts(read_config(folder / "config.yaml")):
+        for name, shape in part.shapes():
+            if name.endswith(("norm.weight", "running_var")):
+                tensors[name] = torch.full(shape, 1.0 if "conv3" not in name else 0.2)
+            elif len(shape) == 1:
+                tensors[name] = torch.zeros(shape)
+            else:
+                spread = (2 / np.prod(shape[1:])) ** 0.5
+                if part.theirs.endswith(_PREDICTORS):
+                    spread *= 1e-3  # boxes stay near their anchors, scores near each other
+                tensors[name] = torch.randn(shape, generator=generator) * spread
+    torch.save({"model": tensors}, folder / "model_final.pth")
+
+
+def predict(folder: Path) -> None:
+    """Load and predict in this process; print the peak memory in GB and the seconds as JSON."""
+    from napari_fossiledit import models
+
+    image = np.random.default_rng(0).integers(0, 256, (*SHAPE, 3), np.uint8)
+    segmenter = models.load(folder / "model_final.pth", device="cpu", backend="torchvision")
+    started = time.perf_counter()
+    found = segmenter.predict(image)
+    seconds = time.perf_counter() - started
+    print(json.dumps({"gb": _peak(), "seconds": seconds, "instances": len(found)}))
+
+
+def _peak() -> float:
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(float(ln.split()[1]) / 1024**2 for ln in lines if ln.startswith("VmHWM"))
+    except OSError:
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most / (1024**3 if sys.platform == "darwin" else 1024**2)
+
+
+def measure() -> list[Row]:
+    """One row: the peak memory of the whole process."""
+    with tempfile.TemporaryDirectory() as folder:
+        make_model(Path(folder))
+        command = [sys.executable, __file__, folder]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    what = f"R101-FPN, slice of {SHAPE[0]} x {SHAPE[1]}, {found['instances']} instances: memory"
+    return [Row(what, found["gb"], "GB", MOST_GB, f"the whole process; {found['seconds']:.0f} s")]
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        predict(Path(sys.argv[1]))
+    else:
+        for row in measure():
+            print(row.line())
