@@ -33,12 +33,14 @@ SETTINGS: dict[str, Any] = {
             "IN_FEATURES": ["p2", "p3", "p4", "p5", "p6"],
             "PRE_NMS_TOPK_TEST": 2000,
             "POST_NMS_TOPK_TEST": 2000,
+            "NMS_THRESH": 0.9,  # random boxes crowd together
         },
         "ROI_HEADS": {
             "NAME": "StandardROIHeads",
             "IN_FEATURES": ["p2", "p3", "p4", "p5"],
             "NUM_CLASSES": 2,
             "SCORE_THRESH_TEST": 0.0,
+            "NMS_THRESH_TEST": 0.9,
         },
         "ROI_BOX_HEAD": {"NAME": "FastRCNNConvFCHead", "NUM_FC": 2, "POOLER_RESOLUTION": 7},
         "ROI_MASK_HEAD": {"NAME": "MaskRCNNConvUpsampleHead", "NUM_CONV": 4},
@@ -69,7 +71,7 @@ def make_model(folder: Path) -> None:
             else:
                 spread = (2 / np.prod(shape[1:])) ** 0.5
                 if part.theirs.endswith(_PREDICTORS):
-                    spread *= 1e-3  # boxes stay near their anchors, scores near each other
+                    spread *= 1e-6  # boxes stay near their anchors, scores near each other
                 tensors[name] = torch.randn(shape, generator=generator) * spread
     torch.save({"model": tensors}, folder / "model_final.pth")
 

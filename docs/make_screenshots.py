@@ -1,11 +1,16 @@
-"""Take the pictures of README and tutorial: `make screenshots`, on a screen or a virtual one.
+"""Take the pictures of README and docs: `make screenshots`, on a screen or a virtual one.
 
-A napari window opens, and the tutorial is walked through with the sample reef and the demo model.
+A napari window opens, and the tutorial is walked through with the sample reef and the demo model;
+the page Model is shown with a small detectron2 model of the tests too. With ``model`` as argument,
+only the pictures of that page are taken.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +27,7 @@ SLICE = 24
 RANGE = (18, 33)
 MOST_BYTES = 600_000
 LIMIT_SECONDS = 600
+TINY_MODEL = Path(__file__).parents[1] / "tests" / "data" / "detectron2" / "r50_bgr_caffe2"
 
 
 def save(name: str, pixels: np.ndarray) -> None:
@@ -117,22 +123,51 @@ class Tour:
         return str(self.viewer.layers[-1].name)
 
 
-def walk(tour: Tour) -> None:
-    """The tutorial's pages 1 to 5."""
+def open_reef(tour: Tour) -> Any:
+    """The sample reef at the slice that is shown."""
     viewer = tour.viewer
     tour.press(tour.turn_to("Stack and labels").sample)
     reef = viewer.layers["sample reef"]
     viewer.dims.set_point(0, float(reef.data_to_world((SLICE, 0, 0))[0]))
     viewer.reset_view()
     tour.turn_to("Stack and labels")
+    return reef
+
+
+def detectron2_model(tour: Tour) -> None:
+    """The page Model with a detectron2 model, from a folder as a training leaves it."""
+    from qtpy.QtCore import Qt
+
+    page = tour.turn_to("Model")
+    with tempfile.TemporaryDirectory() as folder:
+        training = Path(folder) / "reef_17" / "my_training"
+        training.mkdir(parents=True)
+        for name in ("model_final.pth", "config.yaml"):
+            shutil.copy(TINY_MODEL / name, training)
+        page.take_files([training])
+        page.names.setText("cup, clot")
+        tour.press(page.load)
+        tour.pump(1)
+        page.classes.tree.topLevelItem(1).setCheckState(0, Qt.CheckState.Unchecked)
+        tour.workbench.scroll.verticalScrollBar().setValue(0)
+        tour.shot("model-detectron2")
+
+
+def demo_model(tour: Tour) -> None:
+    """The page Model with the demo model."""
+    tour.press(tour.turn_to("Stack and labels", "Model").load)
+    tour.shot("02-model")
+
+
+def walk(tour: Tour) -> None:
+    """The tutorial's pages 1 to 5."""
+    reef = open_reef(tour)
     tour.shot("01-stack")
     plain = Image.fromarray(np.asarray(reef.data[SLICE]))
     double = plain.resize((2 * plain.width, 2 * plain.height), Image.Resampling.BICUBIC)
     save("sample-reef", np.asarray(double))
 
-    tour.press(tour.turn_to("Stack and labels", "Model").load)
-    tour.shot("02-model")
-
+    demo_model(tour)
     tour.press(tour.turn_to("Segment").start)
     tour.show("sample reef", tour.newest())
     tour.shot("03-segment")
@@ -178,9 +213,18 @@ def main() -> None:
     """Take all pictures."""
     OUT.mkdir(exist_ok=True)
     tour = Tour()
-    walk(tour)
-    compare(tour)
-    specimens(tour)
+    if sys.argv[1:] == ["model"]:
+        open_reef(tour)
+        demo_model(tour)
+    else:
+        walk(tour)
+        compare(tour)
+        specimens(tour)
+    tour.viewer.close()
+
+    tour = Tour()
+    open_reef(tour)
+    detectron2_model(tour)
     tour.viewer.close()
 
 
