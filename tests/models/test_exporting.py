@@ -69,6 +69,25 @@ def test_as_in_the_model_zoo(folder: Path, source: str) -> None:
     assert again.fingerprint() == segmenter.fingerprint()
 
 
+def test_safetensors_keeps_the_class_names(folder: Path) -> None:
+    segmenter = models.load(
+        folder / "model_final.pth",
+        device="cpu",
+        backend="torchvision",
+        class_names=["cup", "clot"],
+    )
+    path = folder.parent / "alone.safetensors"
+    models.export(segmenter, path)
+    again = models.load(path, device="cpu", backend="torchvision", fossil_classes=["clot"])
+    assert again.class_names == ("cup", "clot")
+    assert again.fossil_classes == (1,)
+    assert again.facts["Config"] == "kept in alone.safetensors"
+    renamed = models.load(path, device="cpu", backend="torchvision", class_names=["a", "b"])
+    assert renamed.class_names == ("a", "b")
+    with pytest.raises(ModelError, match="holds its config itself"):
+        models.load(path, config=folder / "config.yaml", device="cpu")
+
+
 def test_safetensors_needs_no_config(folder: Path) -> None:
     segmenter = edited(folder)
     models.export(segmenter, folder.parent / "alone.safetensors")

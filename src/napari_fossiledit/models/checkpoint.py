@@ -115,6 +115,11 @@ def _build(
 ) -> Segmenter:
     ours = formats.is_ours(weights)
     if ours and formats.about(weights)["architecture"] == formats.DETECTRON2:
+        if config is not None:
+            raise ModelError(
+                f"The model {weights.path.name} holds its config itself: leave the other one out."
+            )
+        class_names = class_names or formats.about(weights).get("class_names")
         return _detectron2(weights, _config_within(weights), device, backend, class_names)
     if not ours and is_detectron2(weights.tensors):
         found = Path(config) if config is not None else find_config(weights.path)

@@ -126,11 +126,12 @@ def class_names_of(config: Detectron2Config, wanted: Sequence[str] | None) -> tu
 
 def facts_of(config: Detectron2Config, backend: str) -> dict[str, str]:
     """Short facts for people, by title."""
+    own = config.path.suffix.lower() in {".yaml", ".yml"}
     kind = "R" if config.groups == 1 else "X"
     size = f"shortest edge {config.shortest}, longest at most {config.longest} pixels"
     facts: dict[str, Any] = {
         "Kind": f"detectron2 Mask R-CNN {kind}-{config.depth}-FPN",
-        "Config": config.path.name,
+        "Config": config.path.name if own else f"kept in {config.path.name}",
         "Backend": backend,
         "Input": f"{config.channel_order}, {size if config.shortest else 'at full resolution'}",
         "At most": f"{config.max_detections} instances a slice, scores from "

@@ -236,28 +236,22 @@ def check(tensors: Mapping[str, Tensor], config: Detectron2Config, weights: str)
     missing = [n for n in wanted if n not in here and not n.endswith(statistics)]
     surplus = [n for n in here if n not in wanted]
     other = [n for n in wanted if n in here and tuple(here[n].shape) != wanted[n]]
-    said = []
-    if other:
-        sizes = [
-            f"{n} is {_size(here[n].shape)} where the config asks for {_size(wanted[n])}"
-            for n in other
-        ]
-        said.append(_first(sizes, "of another size"))
-    if missing:
-        said.append(f"missing: {_first(missing, 'missing')}")
-    if surplus:
-        said.append(f"not in the config's network: {_first(surplus, 'too many')}")
-    if said:
+    misfits = [
+        f"{n} is {_size(here[n].shape)} where the config asks for {_size(wanted[n])}" for n in other
+    ]
+    misfits += [f"{n} is missing" for n in missing]
+    misfits += [f"{n} is not in the config's network" for n in surplus]
+    if misfits:
         raise ModelError(
             f"The weights in {weights} do not fit the config {config.path.name} "
-            f"({'; '.join(said)}): choose the config.yaml that was written beside them in the "
+            f"({_first(misfits)}): choose the config.yaml that was written beside them in the "
             "training's output folder."
         )
     broken = [n for n in wanted if n in here and not bool(torch.isfinite(here[n]).all())]
     if broken:
         raise ModelError(
             f"The model {weights} has weights that are not finite numbers "
-            f"({_first(broken, 'not finite')}): its training failed, or the file is damaged; "
+            f"({_first(broken)}): its training failed, or the file is damaged; "
             "choose another checkpoint."
         )
 
@@ -266,9 +260,9 @@ def _size(shape: tuple[int, ...] | torch.Size) -> str:
     return " x ".join(map(str, shape))
 
 
-def _first(names: list[str], what: str) -> str:
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f", and {more} more {what}" if more > 0 else "")
+def _first(said: list[str]) -> str:
+    more = len(said) - _SHOWN
+    return ", ".join(said[:_SHOWN]) + (f", and {more} more" if more > 0 else "")
 
 
 def to_network(tensors: Mapping[str, Tensor], config: Detectron2Config) -> dict[str, Tensor]:

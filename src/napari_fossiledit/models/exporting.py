@@ -121,10 +121,15 @@ def _form(segmenter: Segmenter, path: Path, form: str) -> str:
         )
     if suffix not in _SUFFIXES[form]:
         raise InputError(
-            f"A model in the form {form} is written as {' or '.join(_SUFFIXES[form])}, not as "
+            f"A model in the form {form} is written as {_either(_SUFFIXES[form])}, not as "
             f"{path.name}: choose another name."
         )
     return form
+
+
+def _either(suffixes: tuple[str, ...]) -> str:
+    *others, last = suffixes
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _detectron2(segmenter: _Detectron2, path: Path, form: str) -> Exported:

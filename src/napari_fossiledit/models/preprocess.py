@@ -106,10 +106,14 @@ class Preprocess:
 
 def check_image(image: NDArray[np.uint8]) -> None:
     """Refuse what is not a (y, x, 3) uint8 RGB slice."""
-    if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[-1] != 3:
-        shape = getattr(image, "shape", None)
+    if not isinstance(image, np.ndarray):
         raise InputError(
-            f"A model needs an RGB slice of shape (y, x, 3), not {shape}: convert it with "
+            f"A model needs a slice as a numpy array, not as {type(image).__name__}: give it "
+            "numpy.asarray(slice)."
+        )
+    if image.ndim != 3 or image.shape[-1] != 3:
+        raise InputError(
+            f"A model needs an RGB slice of shape (y, x, 3), not {image.shape}: convert it with "
             "io.to_rgb8 first."
         )
     if image.dtype != np.uint8:

@@ -31,8 +31,10 @@ def limit_sentence(segmenter: Segmenter, predictions: Iterable[Instances]) -> st
     full = 0 if most is None else sum(len(instances) >= most for instances in predictions)
     if not full:
         return ""
+    config = segmenter.facts.get("Config", "its config")
+    if config.startswith("kept in "):
+        config = "the original model's config and export it again"
     return (
         f"The model stopped at its limit of {most} instances on {full} "
-        f"slice{'' if full == 1 else 's'}: raise TEST.DETECTIONS_PER_IMAGE in "
-        f"{segmenter.facts.get('Config', 'its config')}."
+        f"slice{'' if full == 1 else 's'}: raise TEST.DETECTIONS_PER_IMAGE in {config}."
     )
