@@ -28,7 +28,7 @@ def act_as(monkeypatch, segmenter, edit, best):
     """Let the masks spill less over the fossil up to strength ``best``, then fall short of it."""
     base = segmenter.weight("fpn.0")
 
-    def predict(image):
+    def predict(image, **_):
         moved = float((segmenter.weight("fpn.0") - base).norm() / edit.deltas["fpn.0"].norm())
         mask = np.zeros(image.shape[:2], np.int32)
         mask[8 : 28 + round(20 * (best - moved)), 12:36] = 1
@@ -105,7 +105,7 @@ def test_weights_are_restored_whatever_happens(segmenter, edit, slices, monkeypa
     task.close()
     assert segmenter.fingerprint() == before
 
-    def fail(image):
+    def fail(image, **_):
         raise RuntimeError("no memory")
 
     monkeypatch.setattr(segmenter, "predict", fail)

@@ -91,7 +91,7 @@ def test_the_viewer_closed_while_mending_leaves_every_weight(ready, qtbot, durin
     else:
         tried = threading.Event()
 
-        def never(image):
+        def never(image, **_):
             """Stop at the first prediction with the edit at work."""
             if segmenter.fingerprint() == base:
                 return predict(image)

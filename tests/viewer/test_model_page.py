@@ -189,7 +189,7 @@ def test_what_cannot_be_loaded_is_said_and_the_model_before_stays(hands, page, t
 def test_detectron2_that_is_not_installed_cannot_be_chosen(hands, monkeypatch) -> None:
     monkeypatch.setattr(model_page, "find_spec", lambda name: None)
     page = model_page.ModelPage(hands.viewer, embedded=True)
-    hands.qtbot.addWidget(page)
+    page.setParent(hands.viewer.window._qt_window)  # and so deleted with it
     item = page.backend.model().item(2)
     assert not item.isEnabled()
     assert "not installed" in item.text()
