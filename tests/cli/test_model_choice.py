@@ -178,17 +178,54 @@ def test_files_that_do_not_go_together(
     shutil.copy(WEIGHTS, alone)
     lonely = str(alone / "model_final.pth")
     config, other = str(R50 / "config.yaml"), str(R101 / "config.yaml")
-    refused([*start, "--config", config], capsys, "demo", "config")
+    refused([*start, "--config", config], capsys, "config.yaml", "demo", "with --model")
+    refused([*start, "--backend", "detectron2"], capsys, "--backend detectron2", "with --model")
     refused([*start, "--model", WEIGHTS, "--config", "missing.yaml"], capsys, "missing.yaml")
     refused([*start, "--model", config], capsys, "config.yaml")
     refused([*start, "--model", WEIGHTS, "--config", WEIGHTS], capsys, "model_final.pth")
     refused([*start, "--model", lonely], capsys, "model_final.pth", "config")
     refused([*start, "--model", WEIGHTS, "--config", other], capsys, "model_final.pth")
-    refused([*start, "--model", str(R50)], capsys, R50.name)
+    refused([*start, "--model", str(DATA)], capsys, "The folder detectron2 holds no weights")
     refused([*start, "--model", WEIGHTS, "--class-names", "one"], capsys, "2", "1")
     refused([*start, "--model", WEIGHTS, "--fossil-classes", "ammonite"], capsys, "ammonite")
     refused([*start, "--model", WEIGHTS, "--fossil-classes", "7"], capsys, "7")
     assert {p.name for p in tmp_path.iterdir()} == {"alone"}
+
+
+def test_a_folder_is_named_as_the_model(tmp_path: Path, capsys: Capsys) -> None:
+    folder = tmp_path / "training"
+    shutil.copytree(R50, folder)
+    for words in (["--model", str(folder)], [str(folder)], [str(folder), "--model", str(folder)]):
+        assert execute(["model", "info", *words, *FAST]) == 0
+        assert "training/model_final" in capsys.readouterr().out
+    # What lies in it is the original, though only the folder was named.
+    for name in ("model_final.pth", "config.yaml"):
+        words = ["model", "export", str(folder), *FAST, "--to", str(folder / name)]
+        refused(words, capsys, "originals")
+    (folder / "model_final.pth").rename(folder / "a.pth")
+    (folder / "model_final.pkl").rename(folder / "b.pkl")
+    said = refused(["model", "info", str(folder), *FAST], capsys)
+    assert said.startswith("The folder training holds 2 files of weights (a.pth, b.pkl): choose")
+
+
+@pytest.mark.parametrize(
+    ("command", "usage"),
+    [
+        ("segment", "segment [OPTIONS] IMAGES"),
+        ("evaluate", "evaluate [OPTIONS] IMAGES LABELS"),
+        ("edit", "edit [OPTIONS] IMAGES LABELS"),
+        ("probe", "probe [OPTIONS] IMAGES LABELS"),
+        ("perturb", "perturb [OPTIONS] IMAGES LABELS"),
+        ("demo", "demo [OPTIONS]"),
+        ("model info", "model info [OPTIONS] [MODEL]"),
+        ("model layers", "model layers [OPTIONS] [MODEL]"),
+        ("model export", "model export [OPTIONS] [MODEL]"),
+        ("sample write", "sample write [OPTIONS] OUT"),
+    ],
+)
+def test_usage_lines_read_as_usual(command: str, usage: str, capsys: Capsys) -> None:
+    assert execute([*command.split(), "--help"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == f"Usage: fossiledit {usage}"
 
 
 def test_a_setting_that_is_not_supported_is_named(tmp_path: Path, capsys: Capsys) -> None:

@@ -57,6 +57,7 @@ def test_only_the_edited_tensors_differ(
     assert execute([*words, "--json", str(figures)]) == 0
     said = capsys.readouterr().out
     assert "as a detectron2 checkpoint" in said
+    assert f"(--config {R50 / 'config.yaml'})" in said
     assert "3 of its" in said
     assert "tensors differ from the original's: backbone.fpn_output2.weight" in said
     names = [f"backbone.fpn_output{n}.weight" for n in (2, 3, 4)]
@@ -100,7 +101,36 @@ def test_other_forms(form: str, edits: list[str], tmp_path: Path, capsys: Capsys
     words = ["model", "export", *MODEL, "--edits", edits[0], "--to", str(out), "--form", form]
     assert execute(words) == 0
     assert read_weights(out).tensors
+    said = capsys.readouterr().out
+    torchvision = "image_mean, image_std, config); fossiledit does not read this file back"
+    assert (torchvision if form == "torchvision" else "without --config") in said
     assert [p.name for p in tmp_path.iterdir()] == [out.name]
+
+
+def test_back_to_detectron2_from_safetensors(tmp_path: Path, capsys: Capsys) -> None:
+    ours, back = tmp_path / "m.safetensors", tmp_path / "m.pth"
+    assert execute(["model", "export", *MODEL, "--to", str(ours)]) == 0
+    capsys.readouterr()
+    assert execute(["model", "export", str(ours), *FAST, "--to", str(back)]) == 0
+    assert "with the original's config (--config PATH)" in capsys.readouterr().out
+    before, after = read_weights(R50 / "model_final.pth").tensors, read_weights(back).tensors
+    assert all(bool((before[name] == tensor).all()) for name, tensor in after.items())
+
+
+def test_a_kind_that_needs_no_config(tiny_model: Path, tmp_path: Path, capsys: Capsys) -> None:
+    words = ["model", "export", str(tiny_model), "--device", "cpu"]
+    assert execute([*words, "--to", str(tmp_path / "m.safetensors")]) == 0
+    assert "config" not in capsys.readouterr().out
+
+
+def test_an_edit_of_another_model_is_refused_before_its_slices_are_told(
+    edits: list[str], reef: Path, tiny_model: Path, capsys: Capsys
+) -> None:
+    words = ["evaluate", str(reef / "images"), str(reef / "labels.tif"), "--edit", edits[0]]
+    assert execute([*words, "--model", str(tiny_model), "--device", "cpu"]) == 2
+    said = capsys.readouterr().err
+    assert "another model" in said
+    assert "Left out" not in said
 
 
 def test_no_input_is_written_over(edits: list[str], tmp_path: Path, capsys: Capsys) -> None:

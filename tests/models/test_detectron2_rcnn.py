@@ -229,8 +229,14 @@ def test_a_config_in_place_of_the_weights(copy: Path) -> None:
 
 
 def test_a_config_for_another_kind_of_model(copy: Path) -> None:
-    with pytest.raises(ModelError, match="none of detectron2's"):
+    with pytest.raises(ModelError, match="demo model takes no config"):
         models.load("demo", config=copy / "config.yaml", device="cpu")
+
+
+def test_the_trainings_folder_is_enough(copy: Path) -> None:
+    (copy / "model_final.pkl").unlink()
+    segmenter = models.load(copy, device="cpu", backend="torchvision")
+    assert segmenter.fingerprint() == load().fingerprint()
 
 
 def test_the_config_may_lie_elsewhere_and_be_named(copy: Path) -> None:

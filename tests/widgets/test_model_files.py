@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_fossiledit.errors import InputError
+from napari_fossiledit.errors import InputError, ModelError
 from napari_fossiledit.widgets.model_files import ModelFiles, config_beside, sort_files
 
 R50 = Path(__file__).parents[1] / "data" / "detectron2" / "r50_bgr_caffe2"
@@ -77,8 +77,8 @@ def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_unclear_folders_are_said(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no weights"):
+    with pytest.raises(ModelError, match="holds no weights"):
         sort_files([tmp_path])
     touch(tmp_path, "a.pth", "b.pth", "c.pkl", "d.pt")
-    with pytest.raises(InputError, match=r"4 files of weights \(a.pth, b.pth, c.pkl, ...\)"):
+    with pytest.raises(ModelError, match=r"4 files of weights \(a.pth, b.pth, c.pkl, ...\)"):
         sort_files([tmp_path])

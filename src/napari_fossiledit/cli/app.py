@@ -15,6 +15,7 @@ import typer
 
 from napari_fossiledit import __version__
 from napari_fossiledit.cli import demo, edit, evaluate, model, perturb, probe, sample, segment
+from napari_fossiledit.cli.plain_command import PlainCommand
 from napari_fossiledit.errors import Cancelled, FossilEditError
 
 __all__ = ["app", "execute", "main"]
@@ -29,12 +30,12 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo")(demo.demo)
-app.command("segment")(segment.segment)
-app.command("perturb")(perturb.perturb)
-app.command("probe")(probe.probe)
-app.command("edit")(edit.edit)
-app.command("evaluate")(evaluate.evaluate)
+app.command("demo", cls=PlainCommand)(demo.demo)
+app.command("segment", cls=PlainCommand)(segment.segment)
+app.command("perturb", cls=PlainCommand)(perturb.perturb)
+app.command("probe", cls=PlainCommand)(probe.probe)
+app.command("edit", cls=PlainCommand)(edit.edit)
+app.command("evaluate", cls=PlainCommand)(evaluate.evaluate)
 app.add_typer(model.app, name="model")
 app.add_typer(sample.app, name="sample")
 

@@ -46,9 +46,9 @@ def apply_edit(segmenter: Segmenter, path: Path, asked: float | None) -> dict[st
     from napari_fossiledit import editing
 
     edit = editing.load_edit(path)
-    say_worth(edit)
     strength = edit.strength if asked is None else asked
     edit.apply(segmenter, strength=strength)
+    say_worth(edit)
     return {"file": path.name, "name": edit.name, "strength": strength}
 
 

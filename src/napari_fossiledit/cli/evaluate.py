@@ -72,6 +72,7 @@ def evaluate(
         from napari_fossiledit.pipeline.curves import compare_task
 
         loaded = editing.load_edit(edit)
+        editing.EditStack.of(segmenter).check(loaded)  # before anything is said of its slices
         weight = loaded.strength if strength is None else check_strength(strength)
         say_worth(loaded)
         slices, left_out = _unseen(loaded, found.slices)

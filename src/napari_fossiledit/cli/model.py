@@ -11,6 +11,7 @@ from napari_fossiledit.cli.console import report, table
 from napari_fossiledit.cli.model_choice import DEMO, ModelChoice, takes_model
 from napari_fossiledit.cli.model_export import EditsInARow, export
 from napari_fossiledit.cli.outputs import check_outputs
+from napari_fossiledit.cli.plain_command import PlainCommand
 
 __all__ = ["app"]
 
@@ -19,11 +20,11 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-Source = Annotated[str | None, typer.Argument(metavar="[MODEL]", help="The same as --model.")]
+Source = Annotated[str | None, typer.Argument(metavar="MODEL", help="The same as --model.")]
 app.command("export", cls=EditsInARow)(takes_model(export))
 
 
-@app.command("info")
+@app.command("info", cls=PlainCommand)
 @takes_model
 def info(
     source: Source = None,
@@ -66,7 +67,7 @@ def info(
     typer.echo("\n".join(f"{what.ljust(width)}  {fact}" for what, fact in rows))
 
 
-@app.command("layers")
+@app.command("layers", cls=PlainCommand)
 @takes_model
 def layers(
     source: Source = None,

@@ -24,7 +24,7 @@ class ModelChoice:
     Attributes
     ----------
     source : str
-        ``demo``, or the file of the weights.
+        ``demo``, or the file of the weights; a folder becomes the weights in it.
     config : Path, optional
         The model's ``config.yaml``; None where it lies beside the weights, or none is needed.
     backend : str
@@ -53,6 +53,7 @@ class ModelChoice:
         """
         from napari_fossiledit.errors import InputError
 
+        source = None if source is None else _weights(source)
         if source is None or source == self.source:
             return self
         if self.source != "demo":
@@ -87,10 +88,13 @@ class ModelChoice:
 
         Raises
         ------
+        InputError
+            If options for a detectron2 model come without one.
         ModelError
         """
         from napari_fossiledit import models
 
+        self._check_demo()
         segmenter: Segmenter = models.load(
             self.source,
             config=self.config,
@@ -100,6 +104,16 @@ class ModelChoice:
             fossil_classes=self.fossil_classes,
         )
         return segmenter
+
+    def _check_demo(self) -> None:
+        from napari_fossiledit.errors import InputError
+
+        given = f"--config {self.config}" if self.config else "--backend detectron2"
+        if self.source == "demo" and (self.config or self.backend == "detectron2"):
+            raise InputError(
+                f"{given} is for a detectron2 model, but no weights are named and the demo model "
+                "is none: give the weights with --model, or leave the option out."
+            )
 
 
 DEMO = ModelChoice()
@@ -135,13 +149,22 @@ def _choice(
     device: options.Device = options.DeviceName.auto,
 ) -> ModelChoice:
     return ModelChoice(
-        model,
+        _weights(model),
         config,
         backend.value,
         _parts(class_names, "--class-names"),
         _parts(fossil_classes, "--fossil-classes"),
         device.value,
     )
+
+
+def _weights(source: str) -> str:
+    """The model's file, where its folder was named."""
+    if source == "demo" or not Path(source).is_dir():
+        return source
+    from napari_fossiledit.models.model_folder import weights_in
+
+    return str(weights_in(Path(source)))
 
 
 def _parts(text: str | None, option: str) -> tuple[str, ...] | None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from napari_fossiledit.cli import options
 from napari_fossiledit.cli.console import report
 from napari_fossiledit.cli.model_choice import DEMO, ModelChoice
 from napari_fossiledit.cli.outputs import check_outputs
+from napari_fossiledit.cli.plain_command import PlainCommand
 
 if TYPE_CHECKING:
-    from napari_fossiledit.models import Exported
+    from napari_fossiledit.models import Exported, Segmenter
 
 __all__ = ["EditsInARow", "FormName", "export"]
 
@@ -29,7 +30,7 @@ class FormName(StrEnum):
     safetensors = "safetensors"
 
 
-class EditsInARow(TyperCommand):
+class EditsInARow(PlainCommand):
     """``--edits a b`` is ``--edits a --edits b``."""
 
     def parse_args(self, ctx, args):  # type: ignore[no-untyped-def]
@@ -51,7 +52,7 @@ def export(
         Path, typer.Option("--to", help="The file to write (.pth, .pkl or .safetensors).")
     ],
     source: Annotated[
-        str | None, typer.Argument(metavar="[MODEL]", help="The same as --model.")
+        str | None, typer.Argument(metavar="MODEL", help="The same as --model.")
     ] = None,
     model: ModelChoice = DEMO,
     edits: Annotated[
@@ -97,15 +98,34 @@ def export(
         "fingerprint": segmenter.fingerprint(),
     }
     report(json, figures)
-    typer.echo(f"The model {segmenter.name} was written to {out} {_form(written)}.")
+    typer.echo(f"The model {segmenter.name} was written to {out} {_FORMS[written.form]}.")
     typer.echo(_difference(written))
+    if use := _use(segmenter, written):
+        typer.echo(use)
 
 
-def _form(written: Exported) -> str:
-    return {
-        "detectron2": "as a detectron2 checkpoint; use it with the original's config",
-        "torchvision": "as a torchvision state dict",
-    }.get(written.form, "as safetensors")
+_FORMS = {
+    "detectron2": "as a detectron2 checkpoint",
+    "torchvision": "as a torchvision state dict",
+    "safetensors": "as safetensors",
+}
+
+
+def _use(segmenter: Segmenter, written: Exported) -> str:
+    """How a file made of a detectron2 model is used; the other files need no more."""
+    config = getattr(segmenter, "config", None)
+    if config is None:
+        return ""
+    if written.form == "torchvision":
+        return (
+            "To predict the same, torchvision's model needs the settings kept beside the weights "
+            "(image_mean, image_std, config); fossiledit does not read this file back."
+        )
+    if written.form == "safetensors":
+        return "It holds its config itself: use it without --config."
+    # A model that was loaded from safetensors brought its config in that file.
+    given = config.path if config.path.suffix.lower() in {".yaml", ".yml"} else "PATH"
+    return f"Use it with the original's config (--config {shlex.quote(str(given))})."
 
 
 def _difference(written: Exported) -> str:

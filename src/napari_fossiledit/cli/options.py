@@ -75,7 +75,11 @@ Confusers = Annotated[
     ),
 ]
 Model = Annotated[
-    str, typer.Option("--model", help="'demo', or a model file (.safetensors, .pth, .pkl).")
+    str,
+    typer.Option(
+        "--model",
+        help="'demo', a model file (.safetensors, .pth, .pkl), or the folder of a training.",
+    ),
 ]
 Config = Annotated[
     Path | None,
@@ -122,8 +126,10 @@ Fill = Annotated[
     str,
     typer.Option(
         "--fill",
-        help="What is painted: 'median' (of all but the fossils), 'median:y0,x0,y1,x1' (of a "
-        "window), or 'colour:r,g,b'.",
+        help="What is painted: 'colour:r,g,b', 'median' (of all but the fossils), 'noise' (like "
+        "all but the fossils), 'tile', 'tile-mirrored' or 'quilt' (of the calmest patch of rock), "
+        "or 'inpaint' (small holes). A window may follow all but colour and inpaint: "
+        "'tile:y0,x0,y1,x1'.",
     ),
 ]
 Target = Annotated[

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from napari_fossiledit.cli import options
 from napari_fossiledit.cli.console import drive, report
 from napari_fossiledit.cli.outputs import check_outputs
+from napari_fossiledit.cli.plain_command import PlainCommand
 
 if TYPE_CHECKING:
     from napari_fossiledit.progress import Task
@@ -35,7 +36,7 @@ app = typer.Typer(
 )
 
 
-@app.command("write")
+@app.command("write", cls=PlainCommand)
 def write(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder; made if it is missing.")],
     device: options.NoDevice = options.DeviceName.auto,
@@ -55,7 +56,7 @@ def write(
     typer.echo(f"{size[0]} slices with labels and confusers written to {out}.")
 
 
-@app.command("train-demo")
+@app.command("train-demo", cls=PlainCommand)
 def train_demo(
     out: Annotated[Path, typer.Option("--out", help="Where the weights go (.safetensors).")] = Path(
         "demo_model.safetensors"

@@ -183,7 +183,7 @@ def _choice(
         )
     elif kept:
         sentence = (
-            f"This edit is not worth applying: on {where}, at strength {strength:g}, it gives "
+            f"This edit is not worth applying: on {where}, strength {strength:g} gives "
             f"{figures}; try another slice or fill, or correct labels and train."
         )
     else:

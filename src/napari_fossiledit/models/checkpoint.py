@@ -21,6 +21,7 @@ from napari_fossiledit.models.detectron2_config import (
 )
 from napari_fossiledit.models.device import choose_device
 from napari_fossiledit.models.lite import from_lite
+from napari_fossiledit.models.model_folder import weights_in
 from napari_fossiledit.models.segmenter import Segmenter
 from napari_fossiledit.models.torchvision_state import (
     from_torchvision,
@@ -89,7 +90,9 @@ def _file_of(source: str | os.PathLike[str]) -> tuple[Path, str]:
         from napari_fossiledit.sample.demo_model import weights_path
 
         return weights_path(), "demo"
-    path = Path(source)
+    path = Path(source).expanduser()
+    if path.is_dir():
+        path = weights_in(path)
     if path.suffix.lower() in {".yaml", ".yml"}:
         raise ModelError(
             f"The file {path.name} is a config, not a model's weights: choose the weights (for "
@@ -130,6 +133,11 @@ def _build(
                 "as the config, or put it beside the weights."
             )
         return _detectron2(weights, read_config(found), device, backend, class_names)
+    if config is not None and name == "demo":
+        raise ModelError(
+            f"The demo model takes no config: give the weights that {Path(config).name} belongs to "
+            "as the model."
+        )
     if config is not None or backend == "detectron2":
         raise ModelError(
             f"The model {name} is none of detectron2's, so it takes neither a config "

@@ -13,6 +13,7 @@ from typing import IO, Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from napari_fossiledit import progress
 from napari_fossiledit.errors import InputError, ModelError
 from napari_fossiledit.models import detectron2_weights, formats, lite
 from napari_fossiledit.models.detectron2_config import Detectron2Config
@@ -135,6 +136,7 @@ def _either(suffixes: tuple[str, ...]) -> str:
 def _detectron2(segmenter: _Detectron2, path: Path, form: str) -> Exported:
     config, source = segmenter.config, segmenter.source
     file = read_weights(source)
+    progress.checkpoint()
     mine = segmenter.tensors()
     tensors, changed = dict(file.tensors), []
     for key, tensor in mine.items():

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from napari_fossiledit import progress
 from napari_fossiledit.errors import ModelError, OutputError
 from napari_fossiledit.models.weights_file import WeightsFile
 
@@ -65,6 +66,7 @@ def write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
             temporary = Path(file.name)
             fill(file)
+        progress.checkpoint()
         temporary.chmod(0o644)
         temporary.replace(path)
     except (OSError, RuntimeError) as error:  # torch's zip writer raises a RuntimeError

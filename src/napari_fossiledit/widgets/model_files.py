@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_fossiledit.errors import InputError
+from napari_fossiledit.models.model_folder import WEIGHTS, weights_in
 
 __all__ = ["CONFIGS", "WEIGHTS", "ModelFiles", "config_beside", "sort_files"]
 
-WEIGHTS = (".pth", ".pkl", ".pt", ".safetensors")
 CONFIGS = (".yaml", ".yml")
-_TRAINED = "model_final"  # what detectron2 calls the weights at the end of a training
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def config_beside(weights: str) -> Path | None:
 
 def _kind(path: Path) -> tuple[str, Path]:
     if path.is_dir():
-        return "weights", _in_folder(path)
+        return "weights", weights_in(path)
     suffix = path.suffix.lower()
     if suffix in WEIGHTS:
         return "weights", path
@@ -68,28 +67,4 @@ def _kind(path: Path) -> tuple[str, Path]:
     raise InputError(
         f"{path.name} is neither a model's weights ({', '.join(WEIGHTS)}) nor its config "
         f"({CONFIGS[0]}): drop one of these, or the folder that holds them."
-    )
-
-
-def _in_folder(folder: Path) -> Path:
-    """The weights in a folder: the end of a training, else the only ones there are."""
-    try:
-        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in WEIGHTS and p.is_file())
-    except OSError as error:
-        raise InputError(
-            f"The folder {folder.name} cannot be read ({error.strerror}): drop the files."
-        ) from error
-    files.sort(key=lambda p: WEIGHTS.index(p.suffix.lower()))
-    final = [p for p in files if p.stem == _TRAINED]
-    if final or len(files) == 1:
-        return (final or files)[0]
-    if not files:
-        raise InputError(
-            f"The folder {folder.name} holds no weights ({', '.join(WEIGHTS)}): drop the folder "
-            "of a trained model."
-        )
-    some = ", ".join(p.name for p in files[:3]) + (", ..." if len(files) > 3 else "")
-    raise InputError(
-        f"The folder {folder.name} holds {len(files)} files of weights ({some}): drop the one you "
-        "want."
     )

@@ -17,6 +17,7 @@ from napari_fossiledit.widgets.edit_jobs import (
     strength_task,
 )
 from napari_fossiledit.widgets.edit_list import STRONGEST, EditList
+from napari_fossiledit.widgets.export_box import ExportBox
 from napari_fossiledit.widgets.page import LayerCombo, Page, note, row, say, set_ready
 from napari_fossiledit.widgets.plots import BLUE, GREEN, ORANGE, LinePlot, Series
 from napari_fossiledit.widgets.preferences import labelled_slices
@@ -27,6 +28,7 @@ __all__ = ["RewritePage"]
 _COLOURS = (ORANGE, BLUE, GREEN, "#cc79a7", "#d55e00", "#f0e442")
 # Ridge solves to the end and is used in part; Adam stops early and is used whole.
 _USUAL_STRENGTH = {"ridge": 0.15, "adam": 1.0}
+_BUTTONS = 72  # px
 
 
 class RewritePage(Page):
@@ -62,7 +64,8 @@ class RewritePage(Page):
         self.said = note()
         self.edits = EditList(self.bench, self.button)
         self.rescan = self.button("Choose its strength on other labelled slices", self._rescan)
-        for widget in (self.said, self.loss, self.edits, self.rescan, self.scan):
+        self.export = ExportBox(self.bench, self.button)
+        for widget in (self.said, self.loss, self.edits, self.rescan, self.scan, self.export):
             self.body.addWidget(widget)
         self._curves: dict[str, list[float]] = {}
         self._scanned: list[tuple[float, float]] = []  # strength and precision, as they come
@@ -75,6 +78,9 @@ class RewritePage(Page):
         self.at_most.setRange(1, 50)
         self.at_most.setValue(labelled_slices())
         self.at_most.setPrefix("at most ")
+        # napari's style puts wide buttons beside the text, which Qt does not allow for.
+        text = self.at_most.fontMetrics().horizontalAdvance("at most 50")
+        self.at_most.setMinimumWidth(text + _BUTTONS)
         self.at_most.setToolTip("So many other labelled slices, spread over the stack.")
         self.strength = QDoubleSpinBox()
         self.strength.setRange(0.0, STRONGEST)
@@ -105,6 +111,7 @@ class RewritePage(Page):
             words += " The usual edit paints everything but the fossils."
         say(self.recipe, f"Edits from slice {z}, the one shown. {words}")
         self.edits.refresh()
+        self.export.refresh()
         why = self._why_not()
         set_ready(
             self.mend,
