@@ -8,6 +8,7 @@ import platform
 from pathlib import Path
 
 import edit_time
+import fills
 import import_time
 import large_model
 import large_slice
@@ -20,6 +21,7 @@ _ALL = (
     import_time,
     sample_reef,
     large_slice,
+    fills,
     edit_time,
     large_model,
     versus_detectron2,

@@ -176,10 +176,11 @@ BAD_FILLS = [
     ("median:", "numbers"),
     ("median:5,5,5,9", "no area"),
     ("median:9,0,2,5", "no area"),
-    ("median:0,0,31,5", "outside the image of 30 x 40"),
+    ("median:0,0,31,5", "31 x 5 pixels, larger than the image of 30 x 40"),
+    ("median:5,0,31,5", "outside the image of 30 x 40"),
     ("median:-1,0,3,5", "outside the image"),
     ("median:0,0,3", "four"),
-    ("tile", 'The fill "tile" is not known'),
+    ("mud", 'The fill "mud" is not known'),
     ("", "not known"),
     (Median, "not a fill"),
     (None, "not a fill"),
@@ -207,10 +208,10 @@ def test_colours_from_numpy() -> None:
 
 BAD_RECIPES = [
     ({}, "fill is missing"),
-    ({"fill": {"kind": "tile"}}, '"tile" is not known'),
+    ({"fill": {"kind": "mud"}}, '"mud" is not known'),
     ({"fill": {"kind": "colour"}}, "three"),
     ({"fill": 3}, "not known"),
-    ({"fill": "median", "feather": 2}, '"feather"'),
+    ({"fill": "median", "blur": 2}, '"blur"'),
     ("median", "fill is missing"),
 ]
 

@@ -1,24 +1,51 @@
-"""What a perturbation paints: one colour, or the median of a patch.
+"""What a perturbation paints: one colour, the median of a patch, or a texture.
 
-Source: the paper (arXiv 2210.03879) paints with the colour of one picked pixel of mud.
+Source: the paper (arXiv 2210.03879) paints with the colour of one picked pixel of mud, and with
+copies of a crop of texture. The fills that are textures have files of their own.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from numbers import Real
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_fossiledit.errors import InputError
+from napari_fossiledit.perturb.inpaint import Inpaint
+from napari_fossiledit.perturb.noise import Noise
+from napari_fossiledit.perturb.quilt import Quilt
+from napari_fossiledit.perturb.tile import Tile
+from napari_fossiledit.perturb.windows import (
+    Window,
+    checked_window,
+    cut,
+    in_words,
+    plain,
+    whole_numbers,
+)
+from napari_fossiledit.progress import Task
 
-__all__ = ["Colour", "Fill", "Median", "fill_from_dict", "parse_fill"]
+__all__ = [
+    "Colour",
+    "Fill",
+    "Inpaint",
+    "Median",
+    "Noise",
+    "Quilt",
+    "SlowFill",
+    "Tile",
+    "fill_from_dict",
+    "parse_fill",
+]
 
-_KNOWN = 'Known fills are "median", "median:y0,x0,y1,x1" and "colour:red,green,blue".'
+_KNOWN = (
+    'Known fills are "colour:red,green,blue", "median", "noise", "tile", "tile-mirrored", "quilt" '
+    'and "inpaint"; a window may follow median, noise, tile and quilt, as in "tile:y0,x0,y1,x1".'
+)
+_MEDIAN = "median window"
 
 
 @runtime_checkable
@@ -41,6 +68,22 @@ class Fill(Protocol):
         """Say the fill in plain words, e.g. ``colour 120, 70, 58``."""
 
 
+@runtime_checkable
+class SlowFill(Fill, Protocol):
+    """A fill that takes a while, or chance: it reports progress and takes a seed."""
+
+    def paint_task(
+        self,
+        out: NDArray[np.uint8],
+        where: NDArray[np.bool_],
+        image: NDArray[np.uint8],
+        fossils: NDArray[np.bool_],
+        *,
+        seed: int = 0,
+    ) -> Task[None]:
+        """Do as `paint`, step by step; the same seed gives the same bytes."""
+
+
 @dataclass(frozen=True)
 class Colour:
     """Paint one colour.
@@ -59,10 +102,10 @@ class Colour:
     rgb: tuple[int, int, int]
 
     def __post_init__(self) -> None:
-        values = _whole_numbers(self.rgb, 3, "A fill colour needs three whole numbers (r, g, b)")
+        values = whole_numbers(self.rgb, 3, "A fill colour needs three whole numbers (r, g, b)")
         if not all(0 <= v <= 255 for v in values):
             raise InputError(
-                f"The fill colour {_plain(values)} has a value outside 0 to 255: "
+                f"The fill colour {plain(values)} has a value outside 0 to 255: "
                 "choose red, green and blue between 0 and 255."
             )
         object.__setattr__(self, "rgb", values)
@@ -83,7 +126,7 @@ class Colour:
 
     def describe(self) -> str:
         """Say the fill in plain words."""
-        return f"colour {_plain(self.rgb)}"
+        return f"colour {plain(self.rgb)}"
 
     def __str__(self) -> str:
         return "colour:" + ",".join(map(str, self.rgb))
@@ -105,21 +148,10 @@ class Median:
         When the window is not four whole numbers or has no area.
     """
 
-    window: tuple[int, int, int, int] | None = None
+    window: Window | None = None
 
     def __post_init__(self) -> None:
-        if self.window is None:
-            return
-        values = _whole_numbers(
-            self.window, 4, "A median window needs four whole numbers (y0, x0, y1, x1)"
-        )
-        y0, x0, y1, x1 = values
-        if y1 <= y0 or x1 <= x0:
-            raise InputError(
-                f"The median window {_plain(values)} has no area: give y0, x0, y1, x1 with "
-                "y1 above y0 and x1 above x0."
-            )
-        object.__setattr__(self, "window", values)
+        object.__setattr__(self, "window", checked_window(self.window, _MEDIAN))
 
     def colour(self, image: NDArray[np.uint8], fossils: NDArray[np.bool_]) -> tuple[int, int, int]:
         """Return the colour that this fill paints in ``image``.
@@ -136,14 +168,7 @@ class Median:
         """
         if self.window is None:
             return _median_outside(image, fossils)
-        y0, x0, y1, x1 = self.window
-        rows, columns = image.shape[:2]
-        if y0 < 0 or x0 < 0 or y1 > rows or x1 > columns:
-            raise InputError(
-                f"The median window {_plain(self.window)} reaches outside the image of "
-                f"{rows} x {columns} pixels: choose a window inside it."
-            )
-        return _medians(_histograms(image[y0:y1, x0:x1]))
+        return _medians(_histograms(cut(image, self.window, _MEDIAN)))
 
     def paint(
         self,
@@ -163,36 +188,66 @@ class Median:
         """Say the fill in plain words."""
         if self.window is None:
             return "median colour of all outside the fossils"
-        y0, x0, y1, x1 = self.window
-        return f"median colour of rows {y0} to {y1}, columns {x0} to {x1}"
+        return f"median colour of {in_words(self.window)}"
 
     def __str__(self) -> str:
         return "median" if self.window is None else "median:" + ",".join(map(str, self.window))
 
 
-def parse_fill(text: str) -> Colour | Median:
+def parse_fill(text: str) -> Fill:
     """Read a fill from its short text.
 
     Parameters
     ----------
     text : str
-        ``median``, ``median:y0,x0,y1,x1`` or ``colour:red,green,blue``. ``str(fill)`` gives it.
+        ``colour:red,green,blue``, ``median``, ``noise``, ``tile``, ``tile-mirrored``, ``quilt`` or
+        ``inpaint``. A window may follow median, noise, tile and quilt, as in
+        ``noise:y0,x0,y1,x1``; a quilt's patch comes last, as in ``quilt@32`` or
+        ``quilt:y0,x0,y1,x1@32``. ``str(fill)`` gives the text.
 
     Raises
     ------
     InputError
         When the text names no known fill or its numbers cannot be used.
     """
-    kind, colon, rest = text.strip().lower().partition(":")
+    before, at, side = text.strip().lower().partition("@")
+    kind, colon, rest = before.partition(":")
     kind = kind.strip()
-    if kind == "median":
-        return Median(_numbers(rest, text) if colon else None)  # type: ignore[arg-type]
-    if kind in {"colour", "color"}:
-        return Colour(_numbers(rest, text))  # type: ignore[arg-type]
-    raise InputError(f'The fill "{text}" is not known. {_KNOWN}')
+    make = _PARSERS.get(kind)
+    if make is None:
+        raise InputError(f'The fill "{text}" is not known. {_KNOWN}')
+    if colon and kind == "inpaint":
+        raise InputError(f'The fill "inpaint" takes no numbers, as in "{text}": leave them out.')
+    if at and kind != "quilt":
+        raise InputError(f'Only a quilt has a patch to give after "@", not "{text}".')
+    numbers = _numbers(rest, text) if colon or kind in {"colour", "color"} else None
+    if at:
+        return Quilt(numbers, *_numbers(side, text)[:1])  # type: ignore[arg-type]
+    return make(numbers)
 
 
-def fill_from_dict(data: Mapping[str, object]) -> Colour | Median:
+_PARSERS: dict[str, Callable[[Any], Fill]] = {
+    "colour": Colour,
+    "color": Colour,
+    "median": Median,
+    "noise": Noise,
+    "tile": Tile,
+    "tile-mirrored": lambda window: Tile(window, mirrored=True),
+    "quilt": Quilt,
+    "inpaint": lambda _: Inpaint(),
+}
+
+_READERS: dict[str, Callable[[Mapping[str, Any]], Fill]] = {
+    "colour": lambda data: Colour(data.get("rgb")),  # type: ignore[arg-type]
+    "median": lambda data: Median(data.get("window")),
+    "noise": lambda data: Noise(data.get("window")),
+    "tile": lambda data: Tile(data.get("window"), data.get("mirrored", False)),
+    "quilt": lambda data: Quilt(data.get("window"), data.get("patch")),
+    "inpaint": lambda _: Inpaint(),
+}
+
+
+def fill_from_dict(data: Mapping[str, object]) -> Fill:
     """Read a fill from its ``to_dict()``.
 
     Raises
@@ -201,11 +256,10 @@ def fill_from_dict(data: Mapping[str, object]) -> Colour | Median:
         When the fill is not known or its values cannot be used.
     """
     kind = data.get("kind") if isinstance(data, Mapping) else None
-    if kind == "colour":
-        return Colour(data.get("rgb"))  # type: ignore[arg-type]
-    if kind == "median":
-        return Median(data.get("window"))  # type: ignore[arg-type]
-    raise InputError(f'The recipe\'s fill "{kind}" is not known. {_KNOWN}')
+    read = _READERS.get(kind) if isinstance(kind, str) else None
+    if read is None:
+        raise InputError(f'The recipe\'s fill "{kind}" is not known. {_KNOWN}')
+    return read(data)
 
 
 def _numbers(text: str, whole: str) -> tuple[int, ...]:
@@ -216,30 +270,6 @@ def _numbers(text: str, whole: str) -> tuple[int, ...]:
             f'The numbers of the fill "{whole}" cannot be read: write whole numbers with commas '
             f"between. {_KNOWN}"
         ) from None
-
-
-def _whole_numbers(values: object, count: int, need: str) -> tuple[int, ...]:
-    """``values`` as ints; numpy numbers and 3.0 are welcome, 3.5, NaN, text and True are not."""
-    if isinstance(values, np.ndarray):
-        values = values.tolist()
-    if (
-        not isinstance(values, Sequence)
-        or isinstance(values, str)
-        or len(values) != count
-        or not all(
-            isinstance(v, Real)
-            and not isinstance(v, bool)
-            and math.isfinite(v)
-            and float(v).is_integer()
-            for v in values
-        )
-    ):
-        raise InputError(f"{need}, not {values!r}.")
-    return tuple(int(v) for v in values)
-
-
-def _plain(values: Sequence[int]) -> str:
-    return ", ".join(map(str, values))
 
 
 def _paint_flat(

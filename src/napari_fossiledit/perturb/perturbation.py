@@ -4,19 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_fossiledit.errors import InputError
-from napari_fossiledit.perturb.fills import Fill, Median, fill_from_dict, parse_fill
+from napari_fossiledit.perturb.feather import check_feather, feather_edge
+from napari_fossiledit.perturb.fills import (
+    Fill,
+    Median,
+    Noise,
+    SlowFill,
+    fill_from_dict,
+    parse_fill,
+)
+from napari_fossiledit.perturb.recipe_file import read_recipe, write_recipe
 from napari_fossiledit.perturb.select import check_choice, choose
+from napari_fossiledit.perturb.windows import fossil_share
+from napari_fossiledit.progress import Progress, Task, part_of, run
 
-__all__ = ["Perturbation", "Perturbed", "apply"]
+__all__ = ["Perturbation", "Perturbed", "apply", "apply_task"]
 
-TARGETS = ("others", "fossils")
+TARGETS = ("others", "fossils", "both")
 RGB = 3
+NEAR = 0.05  # a fraction reached that lies further off than this is said
+_WORDS = {"others": "everything but the fossils", "fossils": "the fossils"}
 
 
 @dataclass(frozen=True)
@@ -27,15 +41,20 @@ class Perturbation:
     ----------
     fill : Fill or str
         What to paint; a text as in `parse_fill` is welcome.
-    target : "others" or "fossils"
-        Paint all but the fossils (the paper's edit target), or the fossils (its first probe:
-        ideally nothing is detected after it).
+    target : "others", "fossils" or "both"
+        Paint all but the fossils (the paper's edit target), the fossils (its first probe:
+        ideally nothing is detected after it), or all but the fossils with ``fill`` and the
+        fossils with ``texture`` (its section 6.1).
     fraction : float
         In ]0, 1]: how much of the target's pixels; whole components in random order until it is
-        reached.
+        reached. With both targets, that much of each.
     seed : int, at least 0
-    by : "components" or "pixels"
-        Whether whole components or single pixels are chosen.
+    by : "components", "instances" or "pixels"
+        Whether whole components, whole instances (equal labels) or single pixels are chosen.
+    feather : float
+        Pixels, 0 to 16: over how many the paint fades in from the painted area's edge inwards.
+    texture : Fill or str, optional
+        What the fossils are painted with when both are the target, and only then.
 
     Raises
     ------
@@ -44,7 +63,8 @@ class Perturbation:
 
     Notes
     -----
-    Source: arXiv 2210.03879 (Panigrahi et al.), its perturbations of 1, 35 and 100 %.
+    Source: arXiv 2210.03879 (Panigrahi et al.), its perturbations of 1, 35 and 100 %, and its
+    sections 5.1 and 6.1 for textures.
     """
 
     fill: Fill = field(default_factory=Median)
@@ -52,17 +72,16 @@ class Perturbation:
     fraction: float = 1.0
     seed: int = 0
     by: str = "components"
+    feather: float = 0.0
+    texture: Fill | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.fill, str):
-            object.__setattr__(self, "fill", parse_fill(self.fill))
-        elif not isinstance(self.fill, Fill) or isinstance(self.fill, type):
-            raise InputError(
-                f"{self.fill!r} is not a fill: use Colour((r, g, b)), Median() or a text such as "
-                '"median" or "colour:120,70,58".'
-            )
-        if self.target not in TARGETS:
-            raise InputError(f'A perturbation paints "others" or "fossils", not "{self.target}".')
+        object.__setattr__(self, "fill", _fill(self.fill))
+        if self.texture is not None:
+            object.__setattr__(self, "texture", _fill(self.texture))
+        _check_target(self.target, self.texture)
+        check_feather(self.feather)
+        object.__setattr__(self, "feather", float(self.feather))
         check_choice(self.fraction, self.by)
         if isinstance(self.seed, bool) or not isinstance(self.seed, (int, np.integer)):
             raise InputError(f"The seed must be a whole number, not {self.seed!r}.")
@@ -85,19 +104,70 @@ class Perturbation:
         InputError
             When image or mask cannot be used: see `apply`.
         """
+        return run(self.apply_task(image, fossils))
+
+    def apply_task(self, image: NDArray[np.uint8], fossils: NDArray[Any]) -> Task[Perturbed]:
+        """Do as `apply`, step by step: for fills that take a while."""
+        yield Progress(0, 0, "painting")
         _check_image(image)
         inside = _fossil_mask(fossils, image)
-        target = inside if self.target == "fossils" else ~inside
-        where, reached = choose(target, self.fraction, seed=self.seed, by=self.by)
-        out = image.copy()
-        self.fill.paint(out, where, image, inside)
-        return Perturbed(out, where, self, reached)
+        labels = np.asarray(fossils)
+        out, changed = image.copy(), np.zeros(inside.shape, bool)
+        notes: list[str] = []
+        parts = self._parts()
+        for i, (name, fill) in enumerate(parts):
+            area = inside if name == "fossils" else ~inside
+            known = labels if name == "fossils" and labels.dtype.kind in "ui" else None
+            where, reached = choose(area, self.fraction, seed=self.seed, by=self.by, labels=known)
+            notes += self._notes(name, fill, reached, inside)
+            if isinstance(fill, SlowFill):
+                task = fill.paint_task(out, where, image, inside, seed=self.seed + i)
+                yield from part_of(task, i, len(parts))
+            else:
+                fill.paint(out, where, image, inside)
+            feather_edge(out, where, image, self.feather)
+            changed |= where
+        if len(parts) > 1:
+            reached = float(changed.mean())
+        return Perturbed(out, changed, self, reached, tuple(notes))
+
+    def _parts(self) -> list[tuple[str, Fill]]:
+        """What is painted with what, in order."""
+        if self.target == "both" and self.texture is not None:
+            return [("others", self.fill), ("fossils", self.texture)]
+        return [(self.target, self.fill)]
+
+    def _notes(self, name: str, fill: Fill, reached: float, inside: NDArray[np.bool_]) -> list[str]:
+        notes = []
+        if abs(reached - self.fraction) > NEAR:
+            notes.append(
+                f"{100 * self.fraction:g} % of {_WORDS[name]} was asked for, but whole pieces "
+                f"reach {100 * reached:.3g} %: choose by pixels to come closer"
+            )
+        window = getattr(fill, "window", None)
+        # A texture for the fossils may come from fossils; what is mud by name may not.
+        mud = isinstance(fill, (Median, Noise)) and self.target == "fossils"
+        if window is not None and (name == "others" or mud):
+            share = fossil_share(inside, window)
+            if share > 0:
+                notes.append(
+                    f"{max(1, round(100 * share))} % of the window {fill} lies in fossils, where "
+                    "mud is wanted: choose a window beside them"
+                )
+        return notes
 
     def describe(self) -> str:
         """Say the recipe in plain words."""
-        what = "the fossils" if self.target == "fossils" else "everything but the fossils"
         share = "" if self.fraction == 1 else f"{100 * self.fraction:g} % of "
-        return f"{share}{what} painted with the {self.fill.describe()}"
+        text = " and ".join(
+            f"{share}{_WORDS[name]} painted with the {fill.describe()}"
+            for name, fill in self._parts()
+        )
+        if self.fraction < 1 and self.by != "components":
+            text += f", chosen by {self.by}"
+        if self.feather:
+            text += f", the edge faded over {self.feather:g} px"
+        return text
 
     def to_dict(self) -> dict[str, object]:
         """Return the recipe as plain JSON values; `from_dict` is the inverse."""
@@ -107,6 +177,8 @@ class Perturbation:
             "fraction": self.fraction,
             "seed": self.seed,
             "by": self.by,
+            "feather": self.feather,
+            "texture": None if self.texture is None else self.texture.to_dict(),
         }
 
     @classmethod
@@ -120,15 +192,43 @@ class Perturbation:
         """
         if not isinstance(data, Mapping) or "fill" not in data:
             raise InputError("This is not a perturbation's recipe: its fill is missing.")
-        unknown = sorted(set(data) - {"fill", "target", "fraction", "seed", "by"})
+        unknown = sorted(
+            set(map(str, data)) - {"fill", "target", "fraction", "seed", "by", "feather", "texture"}
+        )
         if unknown:
             raise InputError(
                 f'The perturbation\'s recipe has an unknown entry "{unknown[0]}": '
                 "it may come from a newer version."
             )
-        fill = data["fill"]
-        rest = {key: value for key, value in data.items() if key != "fill"}
-        return cls(parse_fill(fill) if isinstance(fill, str) else fill_from_dict(fill), **rest)
+        rest = dict(data)
+        for name in ("fill", "texture"):
+            fill = rest.get(name)
+            if name == "fill" or fill is not None:
+                rest[name] = parse_fill(fill) if isinstance(fill, str) else fill_from_dict(fill)  # type: ignore[arg-type]
+        return cls(**rest)
+
+    def save(self, path: str | Path) -> None:
+        """Write the recipe to a JSON file; `load` is the inverse.
+
+        Raises
+        ------
+        OutputError
+            When the file cannot be written there.
+        """
+        write_recipe(path, self.to_dict())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Perturbation:
+        """Read a recipe from a file that `save` wrote, or from a command's ``--json`` file.
+
+        On the same slice it paints the same bytes again.
+
+        Raises
+        ------
+        InputError
+            When the file cannot be read or is no recipe.
+        """
+        return cls.from_dict(read_recipe(path))
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,12 +245,16 @@ class Perturbed:
         The recipe that made it.
     fraction_reached : float
         The fraction of the target's pixels that was painted.
+    notes : tuple of str
+        What the user should know, in plain words: a fraction that whole pieces miss by far, a
+        window of mud that lies in fossils.
     """
 
     image: NDArray[np.uint8]
     changed: NDArray[np.bool_]
     perturbation: Perturbation
     fraction_reached: float
+    notes: tuple[str, ...] = ()
 
 
 def apply(
@@ -162,6 +266,8 @@ def apply(
     fraction: float = 1.0,
     seed: int = 0,
     by: str = "components",
+    feather: float = 0.0,
+    texture: Fill | str | None = None,
 ) -> Perturbed:
     """Paint over part of a slice.
 
@@ -172,12 +278,16 @@ def apply(
     mask : (y, x) bool, or integer labels
         True (or above 0) on the fossils.
     fill : Fill or str
-        `Colour`, `Median`, or a text as in `parse_fill`.
-    target : "others" or "fossils"
+        `Colour`, `Median`, `Noise`, `Tile`, `Quilt`, `Inpaint`, or a text as in `parse_fill`.
+    target : "others", "fossils" or "both"
     fraction : float
         In ]0, 1]: how much of the target's pixels to paint.
     seed : int
-    by : "components" or "pixels"
+    by : "components", "instances" or "pixels"
+    feather : float
+        Pixels over which the paint fades in from its edge inwards.
+    texture : Fill or str, optional
+        What the fossils are painted with when both are the target.
 
     Returns
     -------
@@ -189,7 +299,41 @@ def apply(
         When the image is not RGB uint8 or holds NaN; when the mask has another shape, no fossil
         or nothing but fossils; when a setting cannot be used.
     """
-    return Perturbation(fill, target, fraction, seed, by).apply(image, mask)  # type: ignore[arg-type]
+    recipe = Perturbation(fill, target, fraction, seed, by, feather, texture)  # type: ignore[arg-type]
+    return recipe.apply(image, mask)
+
+
+def apply_task(
+    image: NDArray[np.uint8], mask: NDArray[Any], fill: Fill | str, **settings: Any
+) -> Task[Perturbed]:
+    """Do as `apply`, with its settings, step by step: for fills that take a while."""
+    return (yield from Perturbation(fill, **settings).apply_task(image, mask))  # type: ignore[arg-type]
+
+
+def _fill(fill: object) -> Fill:
+    if isinstance(fill, str):
+        return parse_fill(fill)
+    if not isinstance(fill, Fill) or isinstance(fill, type):
+        raise InputError(
+            f"{fill!r} is not a fill: use Colour((r, g, b)), Median() or a text such as "
+            '"median" or "colour:120,70,58".'
+        )
+    return fill
+
+
+def _check_target(target: str, texture: Fill | None) -> None:
+    if target not in TARGETS:
+        raise InputError(f'A perturbation paints "others", "fossils" or "both", not "{target}".')
+    if target == "both" and texture is None:
+        raise InputError(
+            "To paint both, the fossils need a texture of their own: give one, e.g. "
+            '"tile:y0,x0,y1,x1" around rock of that texture, or choose another target.'
+        )
+    if target != "both" and texture is not None:
+        raise InputError(
+            f'The texture {texture} is for painting both, but the target is "{target}": choose '
+            'the target "both", or leave the texture out.'
+        )
 
 
 def _check_image(image: NDArray[Any]) -> None:
