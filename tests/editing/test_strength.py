@@ -142,3 +142,34 @@ def test_an_edit_knows_which_slices_it_has_seen(segmenter, scene, edit, slices, 
     assert again.has_seen(fresh)
     assert again.worth_it == choice.worth_it
     assert edit.worth_it
+
+
+def nothing_from(monkeypatch, segmenter, edit, strength):
+    """Let the model find the fossil below a strength, and nothing from there on."""
+    base = segmenter.weight("fpn.0")
+
+    def predict(image, **_):
+        moved = float((segmenter.weight("fpn.0") - base).norm() / edit.deltas["fpn.0"].norm())
+        mask = np.zeros(image.shape[:2], np.int32)
+        if moved < strength:
+            mask[8:28, 12:36] = 1
+        return Instances.from_labels(mask)
+
+    monkeypatch.setattr(segmenter, "predict", predict)
+
+
+def test_a_model_that_finds_nothing_is_told_so(segmenter, edit, slices, monkeypatch):
+    nothing_from(monkeypatch, segmenter, edit, 0.0)
+    found = choose_strength(segmenter, edit, slices[:1], strengths=STRENGTHS)
+    assert not found.worth_it
+    assert found.sentence.startswith("The model finds no fossil on the labelled slice even without")
+    assert "SCORE_THRESH_TEST" in found.sentence
+    assert "nan" not in found.sentence
+
+
+def test_an_edit_that_loses_every_fossil_is_told(segmenter, edit, slices, monkeypatch):
+    nothing_from(monkeypatch, segmenter, edit, 0.05)
+    found = choose_strength(segmenter, edit, slices[:1], strengths=STRENGTHS)
+    assert not found.worth_it
+    assert "even at strength 0.1 the model finds no fossil any more" in found.sentence
+    assert "nan" not in found.sentence

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_fossiledit.editing.features import Captured, capture, layer_mask, pool_mask
     from napari_fossiledit.editing.layers import default_layers, output_layers
     from napari_fossiledit.editing.rewriting import rewrite, rewrite_task
-    from napari_fossiledit.editing.settings import Adam, Ridge, solver_from_dict
+    from napari_fossiledit.editing.settings import L1, Adam, LowRank, Ridge, solver_from_dict
     from napari_fossiledit.editing.strength import (
         StrengthChoice,
         choose_strength,
@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "L1": "settings",
     "Adam": "settings",
     "Captured": "features",
     "Edit": "edit",
     "EditEntry": "edit_stack",
     "EditStack": "edit_stack",
+    "LowRank": "settings",
     "Ridge": "settings",
     "StrengthChoice": "strength",
     "capture": "features",
@@ -47,11 +49,13 @@ _HOMES = {
 }
 
 __all__ = [
+    "L1",
     "Adam",
     "Captured",
     "Edit",
     "EditEntry",
     "EditStack",
+    "LowRank",
     "Ridge",
     "StrengthChoice",
     "capture",

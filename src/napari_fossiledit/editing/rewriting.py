@@ -32,6 +32,7 @@ __all__ = ["rewrite", "rewrite_task"]
 Keep: TypeAlias = Sequence[tuple[NDArray[np.uint8], NDArray[Any]]]
 
 _PARTS = 100  # steps of the progress bar a layer
+_SKIPPED = "none of its cells lies in the area to be edited"
 
 
 @dataclass
@@ -47,6 +48,7 @@ class _Job:
     solver: SolverSettings
     keep: Keep
     solutions: dict[str, Solution] = field(default_factory=dict)
+    skipped: list[EditableLayer] = field(default_factory=list)
     feature_seconds: float = 0.0
 
 
@@ -78,7 +80,7 @@ def rewrite(
     layers : iterable of str, optional
         Names from ``segmenter.editable_layers()``; default: the finest output convolution of
         the FPN alone (`default_layers`).
-    solver : Ridge or Adam, optional
+    solver : Ridge, L1, LowRank or Adam, optional
         Default: ``Ridge(damping=0.1)``, with ``keep_weight=1`` where slices to keep are given.
     keep : sequence of (image, fossils)
         Other labelled slices whose fossils' features shall stay; those of the edited slice are
@@ -88,7 +90,8 @@ def rewrite(
     Returns
     -------
     Edit
-        At strength 1; see `choose_strength`.
+        At strength 1; see `choose_strength`. Layers too coarse to have a cell in the area to be
+        edited are skipped, and named in its provenance.
 
     Raises
     ------
@@ -131,6 +134,10 @@ def rewrite_task(
         ]
         captured = _capture(job, [layer.name for layer in job.layers])
     masks = _masks(job, captured)
+    _skip_layers(job, masks)
+    for layer in job.skipped:
+        yield Progress(0, total, f"{layer.level} is skipped: {_SKIPPED}")
+    total = _PARTS * (len(job.layers) + 1)
     keeps = yield from _keep_pairs(job, [layer.name for layer in job.layers], total)
     for index, layer in enumerate(job.layers):
         found = captured.pop(layer.name)
@@ -226,6 +233,14 @@ def _edit_mask(job: _Job, at: KeyValue) -> torch.Tensor:
     return ((fossil < 0.5) & (content >= 0.5)).to(at.key.dtype)
 
 
+def _skip_layers(job: _Job, masks: dict[str, torch.Tensor]) -> None:
+    """Leave layers out that have no cell to edit, unless there would be none left to solve."""
+    empty = [layer for layer in job.layers if not bool((masks[layer.name] > 0).any())]
+    if len(empty) < len(job.layers):
+        job.skipped = empty
+        job.layers = [layer for layer in job.layers if layer not in empty]
+
+
 def _keep_pairs(
     job: _Job, names: list[str], total: int
 ) -> Task[dict[str, list[tuple[torch.Tensor, torch.Tensor]]]]:
@@ -308,6 +323,9 @@ def _edit(job: _Job, base: str, below: list[dict[str, Any]], name: str | None) -
         "layers": [
             {"name": layer.name, "level": layer.level, "shape": list(layer.shape)}
             for layer in job.layers
+        ],
+        "skipped_layers": [
+            {"name": layer.name, "level": layer.level, "reason": _SKIPPED} for layer in job.skipped
         ],
         "solver": solver,
         "kept_slices": len(job.keep),

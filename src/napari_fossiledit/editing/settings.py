@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from napari_fossiledit.errors import InputError
 from napari_fossiledit.progress import Task
@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from napari_fossiledit.editing.features import Captured
     from napari_fossiledit.editing.solvers.solution import Solution
 
-__all__ = ["Adam", "KeepPairs", "Ridge", "SolverSettings", "solver_from_dict"]
+__all__ = [
+    "L1",
+    "Adam",
+    "KeepPairs",
+    "LowRank",
+    "Ridge",
+    "Solver",
+    "SolverSettings",
+    "solver_from_dict",
+]
 
 KeepPairs = Sequence[tuple["torch.Tensor", "torch.Tensor"]]
 
@@ -76,18 +85,123 @@ class Ridge:
 
 
 @dataclass(frozen=True)
+class L1:
+    """Solver `l1`: as `ridge`, but under the L1 norm, which gross errors do not draw away.
+
+    Parameters
+    ----------
+    damping : float
+        Pull of the delta to zero, as in `Ridge`.
+    keep_weight : float
+        Weight of the keep set.
+    iterations : int
+        At most; each costs about as much as a step of `Adam`.
+    tolerance : float
+        Stop once five iterations bring less than this share of the loss.
+    """
+
+    damping: float = 0.1
+    keep_weight: float = 0.0
+    iterations: int = 100
+    tolerance: float = 1e-3
+
+    @property
+    def uses_keep_set(self) -> bool:
+        """Whether the keep set has weight."""
+        return self.keep_weight > 0
+
+    def solve_task(self, captured: Captured, mask: torch.Tensor, keep: KeepPairs) -> Task[Solution]:
+        """Solve one layer."""
+        from napari_fossiledit.editing.solvers.l1 import l1_task
+
+        return l1_task(
+            captured.original.key,
+            captured.target,
+            captured.weight,
+            captured.bias,
+            mask=mask,
+            damping=self.damping,
+            iterations=self.iterations,
+            tolerance=self.tolerance,
+            keep_keys=list(keep) if self.uses_keep_set else None,
+            keep_weight=self.keep_weight,
+            value=captured.original.value,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Name and settings."""
+        return {"name": "l1", **asdict(self)}
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """Solver `low_rank`: `ridge` within the span of a few context directions.
+
+    They tell the keys of the area to be edited from those of the whole slice (and of the slices to
+    keep, where the keep set has weight).
+
+    Parameters
+    ----------
+    rank : int
+        How many directions.
+    damping : float
+        Pull of the delta to zero, as in `Ridge`.
+    keep_weight : float
+        Weight of the keep set.
+    """
+
+    rank: int = 8
+    damping: float = 0.1
+    keep_weight: float = 0.0
+
+    @property
+    def uses_keep_set(self) -> bool:
+        """Whether the keep set has weight."""
+        return self.keep_weight > 0
+
+    def solve_task(self, captured: Captured, mask: torch.Tensor, keep: KeepPairs) -> Task[Solution]:
+        """Solve one layer."""
+        from napari_fossiledit.editing.solvers.low_rank import low_rank_task
+
+        pairs = list(keep) if self.uses_keep_set else []
+        return low_rank_task(
+            captured.original.key,
+            captured.target,
+            captured.weight,
+            captured.bias,
+            mask=mask,
+            context=_context(captured, mask, pairs, self.rank),
+            damping=self.damping,
+            keep_keys=pairs or None,
+            keep_weight=self.keep_weight,
+            value=captured.original.value,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Name and settings."""
+        return {"name": "low_rank", **asdict(self)}
+
+
+@dataclass(frozen=True)
 class Adam:
-    """Solver `adam` (Santurkar et al. 2021), full rank.
+    """Solver `adam` (Santurkar et al. 2021), of full rank or within context directions.
 
     Parameters
     ----------
     steps : int
     lr : float
         Adam's learning rate.
+    rank : int, optional
+        Hold the delta within the span of so many context directions of the slice, as the
+        reference does (with rank 1); None: full rank.
+    projection_every : int
+        With a rank: steps between two projections.
     """
 
     steps: int = 70
     lr: float = 5e-5
+    rank: int | None = None
+    projection_every: int = 10
 
     @property
     def uses_keep_set(self) -> bool:
@@ -98,6 +212,7 @@ class Adam:
         """Solve one layer; ``keep`` is empty."""
         from napari_fossiledit.editing.solvers.adam import adam_task
 
+        context = None if self.rank is None else _context(captured, mask, [], self.rank)
         return adam_task(
             captured.original.key,
             captured.target,
@@ -106,17 +221,46 @@ class Adam:
             mask=mask,
             steps=self.steps,
             lr=self.lr,
+            context=context,
+            projection_every=self.projection_every,
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Name and settings."""
-        return {"name": "adam", **asdict(self)}
+        """Name and settings; those of a rank only where there is one."""
+        settings = asdict(self)
+        if self.rank is None:
+            del settings["rank"], settings["projection_every"]
+        return {"name": "adam", **settings}
 
 
-_SOLVERS: dict[str, type[Ridge] | type[Adam]] = {"ridge": Ridge, "adam": Adam}
+def _context(
+    captured: Captured, mask: torch.Tensor, keep: Sequence[tuple[Any, Any]], rank: int
+) -> torch.Tensor:
+    """Context directions of the edited area against the slice and the other slices to keep."""
+    from napari_fossiledit.editing.solvers.context import (
+        check_rank,
+        context_directions,
+        second_moment,
+    )
+
+    key = captured.original.key
+    check_rank(rank, key.shape[1])
+    # The keep set's first pair is the edited slice itself.
+    others = [kept for kept, _ in keep[1:]]
+    return context_directions(key, mask, second_moment([key, *others]), rank)
 
 
-def solver_from_dict(data: Mapping[str, Any]) -> Ridge | Adam:
+Solver: TypeAlias = Ridge | L1 | LowRank | Adam
+
+_SOLVERS: dict[str, type[Ridge] | type[L1] | type[LowRank] | type[Adam]] = {
+    "ridge": Ridge,
+    "l1": L1,
+    "low_rank": LowRank,
+    "adam": Adam,
+}
+
+
+def solver_from_dict(data: Mapping[str, Any]) -> Solver:
     """The inverse of ``to_dict``.
 
     Raises

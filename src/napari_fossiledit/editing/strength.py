@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "RECALL_LOSS",
     "STRENGTHS_TRIED",
+    "WHAT_TO_CHECK",
     "WORTH_IT",
     "StrengthChoice",
     "choose_strength",
@@ -40,6 +41,13 @@ RECALL_LOSS = 0.035
 """Mean recall on the labelled slices that an edit may cost."""
 WORTH_IT = 0.005
 """Gain in mean precision below which an edit is not worth it."""
+
+
+WHAT_TO_CHECK = (
+    "check which of its classes count as the fossil and, for a detectron2 model, that the config "
+    "is its own and SCORE_THRESH_TEST in it is not too high"
+)
+"""What to do where a model finds no fossil, as the end of a sentence."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +184,12 @@ def _choice(
         f"-> {after.recall:.3f}, IoU {before.iou:.3f} -> {after.iou:.3f}"
     )
     worth_it = bool(kept) and gain >= WORTH_IT
-    if worth_it:
+    if not points[0][1].matched:
+        sentence = (
+            f"The model finds no fossil on {where} even without the edit, so no strength can be "
+            f"chosen and the edit is not worth applying: {WHAT_TO_CHECK}."
+        )
+    elif worth_it:
         sentence = (
             f"Strength {strength:g} is the highest that costs at most {recall_loss:g} of "
             f"mean recall on {where}: {figures}."
@@ -185,6 +198,11 @@ def _choice(
         sentence = (
             f"This edit is not worth applying: on {where}, strength {strength:g} gives "
             f"{figures}; try another slice or fill, or correct labels and train."
+        )
+    elif not scores.matched:
+        sentence = (
+            f"This edit is not worth applying: even at strength {strength:g} the model finds no "
+            f"fossil any more on {where}; try another slice or fill."
         )
     else:
         sentence = (

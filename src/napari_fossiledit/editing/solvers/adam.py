@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the usual name
 from torch.nn.grad import conv2d_weight
 
+from napari_fossiledit.editing.solvers.context import check_context
 from napari_fossiledit.editing.solvers.patches import Stopwatch, check_level, level_mask
 from napari_fossiledit.editing.solvers.solution import Solution
 from napari_fossiledit.errors import InputError
@@ -53,7 +54,8 @@ def adam(
     lr : float
         Adam's learning rate.
     context : (rank, in) tensor, optional
-        Orthonormal context directions: the delta stays within their span.
+        Orthonormal context directions, e.g. from `context_directions`: the delta stays within
+        their span.
     projection_every : int
         With ``context``: project at every such step (the first included) and after the last.
 
@@ -64,7 +66,7 @@ def adam(
     Raises
     ------
     InputError
-        Empty mask, NaN, or shapes that do not fit.
+        Empty mask, NaN, shapes that do not fit, settings out of range.
     """
     return run(
         adam_task(
@@ -193,7 +195,5 @@ def _check_settings(
         raise InputError(f"The learning rate must be above 0, not {lr}.")
     if projection_every < 1:
         raise InputError(f"The projection must come every 1 or more steps, not {projection_every}.")
-    if context is not None and (context.ndim != 2 or context.shape[1] != weight.shape[1]):
-        raise InputError(
-            f"The context's shape is {tuple(context.shape)}, it must be (rank, {weight.shape[1]})."
-        )
+    if context is not None:
+        check_context(context, weight)

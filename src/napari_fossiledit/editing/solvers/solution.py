@@ -18,8 +18,9 @@ class Solution:
     delta : (out, in, kh, kw) tensor
         To be added to the weight; of the weight's dtype, on its device.
     losses : list of float
-        The solver's loss, the first before the edit and the last after it. `ridge`: weighted mean
-        over the positions of the squared distance to the target; `adam`: the L1 loss of each step.
+        The solver's loss, the first before the edit and the last after it. `ridge`, `low_rank`:
+        weighted mean over the positions of the squared distance to the target; `adam`, `l1`: the
+        reference's masked L1 loss at each step, ``mean |sqrt(m) (value - target)| / N``.
     seconds : float
         Wall time of the solver itself, pauses of its driver left out.
     cost : str
