@@ -22,6 +22,7 @@ from napari_fossiledit.models.detectron2_config import (
     find_config,
     read_config,
 )
+from napari_fossiledit.models.detectron2_files import config_files
 from napari_fossiledit.models.detectron2_settings import SETTINGS
 
 from .test_plain_yaml import PAYLOADS
@@ -557,3 +558,23 @@ def test_find_config_survives_bad_folders(tmp_path: Path) -> None:
     (tmp_path / "broken.yaml").symlink_to(tmp_path / "nowhere")
     assert find_config(tmp_path / "model.pth") is None
     assert find_config(DATA / "r101_rgb" / "model_final.pkl") == DATA / "r101_rgb" / "config.yaml"
+
+
+def test_the_files_of_a_config_are_all_told(tmp_path: Path) -> None:
+    write(tmp_path / "deepest.yaml", SMALL)
+    write(tmp_path / "other.yaml", {"SEED": 1})
+    write(tmp_path / "middle.yaml", {"_BASE_": "deepest.yaml"})
+    top = write(tmp_path / "top.yaml", {"_BASE_": ["middle.yaml", "other.yaml"]})
+    names = ["top.yaml", "middle.yaml", "deepest.yaml", "other.yaml"]
+    assert config_files(top) == [tmp_path / name for name in names]
+    assert config_files(tmp_path / "deepest.yaml") == [tmp_path / "deepest.yaml"]
+
+
+def test_the_files_of_a_bad_config_are_told_up_to_the_fault(tmp_path: Path) -> None:
+    loop = write(tmp_path / "loop.yaml", {"_BASE_": "again.yaml"})
+    again = write(tmp_path / "again.yaml", {"_BASE_": "loop.yaml"})
+    assert config_files(loop) == [loop, again]
+    for name, text in (("broken.yaml", "a: [1"), ("list.yaml", "- 1"), ("python.py", "1")):
+        path = write(tmp_path / name, text)
+        assert config_files(path) == [path]
+    assert config_files(tmp_path / "missing.yaml") == [tmp_path / "missing.yaml"]

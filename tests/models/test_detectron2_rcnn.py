@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from napari_fossiledit import editing, models, perturb
 from napari_fossiledit.errors import InputError, ModelError
 from napari_fossiledit.models.detectron2_rcnn import Detectron2RCNN
+from napari_fossiledit.models.preprocess import Preprocess
 from napari_fossiledit.models.weights_file import read_weights
 
 from .detectron2_models import HERE, NAMES, Expected, expected, found_again
@@ -290,6 +292,49 @@ def test_half_precision_weights_load(copy: Path) -> None:
     segmenter = models.load(copy / "model_final.pth", device="cpu", backend="torchvision")
     assert segmenter.weight(FPN[0]).dtype == torch.float32
     assert len(segmenter.predict(expected(NAMES[0]).image)) == 50
+
+
+def test_one_missing_statistic_is_no_early_checkpoint(copy: Path) -> None:
+    rewrite(copy, **{"backbone.bottom_up.res3.0.conv1.norm.running_var": None})
+    refused(copy, r"res3.0.conv1.norm.running_var is missing")
+
+
+def test_weights_that_are_no_real_numbers(copy: Path) -> None:
+    name = "backbone.fpn_output4.weight"
+    rewrite(copy, **{name: torch.zeros(24, 24, 3, 3, dtype=torch.complex64)})
+    refused(copy, "no real numbers but torch.complex64")
+
+
+def test_a_score_at_the_limit_is_dropped_as_detectron2_does(copy: Path) -> None:
+    settings = yaml.safe_load((copy / "config.yaml").read_text())
+    settings["MODEL"]["ROI_HEADS"]["SCORE_THRESH_TEST"] = 1.0
+    (copy / "config.yaml").write_text(yaml.safe_dump(settings))
+    bias = torch.tensor([200.0, 0.0, 0.0])  # a score of exactly 1
+    rewrite(copy, **{"roi_heads.box_predictor.cls_score.bias": bias})
+    segmenter = models.load(copy / "model_final.pth", device="cpu", backend="torchvision")
+    assert segmenter.limits.score_threshold == 1.0
+    assert len(segmenter.predict(expected(NAMES[0]).image)) == 0
+
+
+@pytest.mark.parametrize(
+    ("shape", "at_800", "at_240"),
+    [
+        ((2072, 3472), (795, 1333), (239, 400)),
+        ((148, 640), (308, 1333), (92, 400)),
+        ((121, 946), (170, 1333), (51, 400)),
+        ((210, 620), (451, 1333), (135, 400)),
+        ((302, 604), (666, 1333), (200, 400)),
+        ((1998, 3348), (795, 1333), (239, 400)),
+        ((1, 900), (1, 1333), (1, 400)),
+    ],
+)
+def test_sizes_are_those_of_detectron2(
+    shape: tuple[int, int], at_800: tuple[int, int], at_240: tuple[int, int]
+) -> None:
+    """Answers of its ResizeShortestEdge.get_output_shape; in one step, halves fall otherwise."""
+    for short, long, wanted in ((800, 1333, at_800), (240, 400, at_240)):
+        prepare = Preprocess((0, 0, 0), (1, 1, 1), shortest=short, longest=long, pillow=True)
+        assert prepare.resized(shape) == wanted
 
 
 def test_a_body_for_starting_a_training_is_no_model(tmp_path: Path) -> None:

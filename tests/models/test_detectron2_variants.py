@@ -12,6 +12,7 @@ import torch
 
 from napari_fossiledit import models, sample
 from napari_fossiledit.models import detectron2_native
+from napari_fossiledit.models.preprocess import Preprocess
 
 pytestmark = pytest.mark.skipif(
     not detectron2_native.is_installed(), reason=detectron2_native.why_not_installed()
@@ -152,3 +153,15 @@ def test_what_detectron2_predicts(tmp_path: Path, name: str) -> None:
         alike = wrong <= max(2, 0.01 * mask.sum())
         same += off[best] < 0.5 and abs(found.scores[best] - score) < 1e-2 and alike
     assert same >= 0.98 * len(theirs)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("short", "long"), [(800, 1333), (240, 400), (1000, 1000)])
+def test_every_size_is_that_of_detectron2(short: int, long: int) -> None:
+    from detectron2.data.transforms import ResizeShortestEdge
+
+    prepare = Preprocess((0, 0, 0), (1, 1, 1), shortest=short, longest=long, pillow=True)
+    for rows in range(20, 3000, 61):
+        for columns in range(20, 4000, 2):
+            wanted = ResizeShortestEdge.get_output_shape(rows, columns, short, long)
+            assert prepare.resized((rows, columns)) == tuple(max(n, 1) for n in wanted)

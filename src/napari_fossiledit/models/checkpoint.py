@@ -122,7 +122,8 @@ def _build(
             raise ModelError(
                 f"The model {weights.path.name} holds its config itself: leave the other one out."
             )
-        class_names = class_names or formats.about(weights).get("class_names")
+        if class_names is None:
+            class_names = formats.names(formats.about(weights), weights.path)
         return _detectron2(weights, _config_within(weights), device, backend, class_names)
     if not ours and is_detectron2(weights.tensors):
         found = Path(config) if config is not None else find_config(weights.path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -51,10 +52,12 @@ class Detectron2RCNN(TorchvisionRCNN):
     ) -> None:
         detectron2_weights.check(weights.tensors, config, weights.path.name)
         tensors = detectron2_weights.complete(weights.tensors, config)
+        lines = {k: detectron2_weights.digest(k, t) for k, t in tensors.items()}
         with torch.device("meta"):
             model = build(config)
-        state = detectron2_weights.to_network(tensors, config)
-        model.load_state_dict(state, assign=True)
+        # Nothing else holds these tensors: each is freed when its layer is laid out anew.
+        model.load_state_dict(detectron2_weights.to_network(tensors, config), assign=True)
+        del tensors
         parts = detectron2_weights.parts(config)
         super().__init__(
             model,
@@ -67,15 +70,19 @@ class Detectron2RCNN(TorchvisionRCNN):
             facts=facts_of(config, "torchvision"),
             channels_last=True,
         )
-        self.source = weights.path
+        self.source = weights.path.resolve()
         self.config = config
-        self._trained = False
-        self._lines = {k: detectron2_weights.digest(k, t) for k, t in tensors.items()}
+        self._lines = lines
+
+    def _least_score(self, asked: float) -> float:
+        """detectron2 keeps what scores more than the limit, not what equals it."""
+        limit = np.float32(self.limits.score_threshold)
+        return max(asked, float(np.nextafter(limit, np.float32(2))))
 
     def tensors(self) -> dict[str, Tensor]:
         """What may differ from the file, under detectron2's names: float32, in main memory."""
         with self._lock, torch.no_grad():
-            if self._trained:
+            if self.trained:
                 state = self.model.state_dict()
                 found = detectron2_weights.from_network(state, self.config)
             else:
@@ -87,11 +94,6 @@ class Detectron2RCNN(TorchvisionRCNN):
                 key: tensor.detach().to("cpu", torch.float32).contiguous().clone()
                 for key, tensor in found.items()
             }
-
-    def load_weights(self, state: dict[str, Tensor]) -> None:
-        """Overwrite all weights at once, e.g. after training; names and shapes must match."""
-        super().load_weights(state)
-        self._trained = True
 
     def fingerprint(self) -> str:
         """Sha256 over detectron2's tensors as they are now: the same in either backend."""

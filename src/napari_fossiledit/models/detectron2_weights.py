@@ -18,6 +18,7 @@ from torch import Tensor
 from napari_fossiledit.errors import ModelError
 from napari_fossiledit.models.detectron2_config import Detectron2Config
 from napari_fossiledit.models.detectron2_network import BLOCKS, FOLDED
+from napari_fossiledit.models.plain_values import clean
 
 __all__ = [
     "Part",
@@ -233,19 +234,27 @@ def check(tensors: Mapping[str, Tensor], config: Detectron2Config, weights: str)
     wanted = dict(shape for part in parts(config) for shape in part.shapes())
     here = relevant(tensors)
     statistics = ("norm.running_mean", "norm.running_var")
-    missing = [n for n in wanted if n not in here and not n.endswith(statistics)]
+    # Early checkpoints have none of them; one alone is a damaged file.
+    early = not any(n.endswith(statistics) for n in here)
+    missing = [n for n in wanted if n not in here and not (early and n.endswith(statistics))]
     surplus = [n for n in here if n not in wanted]
     other = [n for n in wanted if n in here and tuple(here[n].shape) != wanted[n]]
     misfits = [
         f"{n} is {_size(here[n].shape)} where the config asks for {_size(wanted[n])}" for n in other
     ]
     misfits += [f"{n} is missing" for n in missing]
-    misfits += [f"{n} is not in the config's network" for n in surplus]
+    misfits += [f"{clean(n)} is not in the config's network" for n in surplus]
     if misfits:
         raise ModelError(
             f"The weights in {weights} do not fit the config {config.path.name} "
             f"({_first(misfits)}): choose the config.yaml that was written beside them in the "
             "training's output folder."
+        )
+    whole = [n for n in wanted if n in here and not here[n].is_floating_point()]
+    if whole:
+        raise ModelError(
+            f"The model {weights} has weights that are no real numbers but "
+            f"{here[whole[0]].dtype} ({_first(whole)}): choose another checkpoint."
         )
     broken = [n for n in wanted if n in here and not bool(torch.isfinite(here[n]).all())]
     if broken:

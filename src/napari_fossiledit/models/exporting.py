@@ -19,7 +19,7 @@ from napari_fossiledit.models import detectron2_weights, formats, lite
 from napari_fossiledit.models.detectron2_config import Detectron2Config
 from napari_fossiledit.models.segmenter import Segmenter
 from napari_fossiledit.models.torchvision_rcnn import TorchvisionRCNN
-from napari_fossiledit.models.torchvision_state import EXPORTED
+from napari_fossiledit.models.torchvision_state import EXPORTED, from_torchvision
 from napari_fossiledit.models.weights_file import WeightsFile, read_weights
 
 __all__ = ["FORMS", "Exported", "export"]
@@ -96,7 +96,7 @@ def export(segmenter: Segmenter, path: str | os.PathLike[str], *, form: str = "a
     path = Path(path)
     form = _form(segmenter, path, form)
     source = getattr(segmenter, "source", None)
-    if source is not None and path.exists() and path.samefile(source):
+    if source is not None and _same(path, source):
         raise InputError(
             f"{path} is the file of the model itself, which is never written over: choose another "
             "name."
@@ -106,6 +106,13 @@ def export(segmenter: Segmenter, path: str | os.PathLike[str], *, form: str = "a
     if isinstance(segmenter, TorchvisionRCNN):
         return _torchvision(segmenter, path, form)
     raise InputError(f"The model {segmenter.name} is of a kind that cannot be exported.")
+
+
+def _same(path: Path, source: Path) -> bool:
+    try:
+        return path.samefile(source)
+    except (OSError, ValueError):  # one of them is not there, or can be no name of a file
+        return False
 
 
 def _form(segmenter: Segmenter, path: Path, form: str) -> str:
@@ -145,10 +152,7 @@ def _detectron2(segmenter: _Detectron2, path: Path, form: str) -> Exported:
             changed.append(key)
     whole = detectron2_weights.complete(tensors, config)
     if detectron2_weights.fingerprint(whole) != segmenter.fingerprint():  # type: ignore[attr-defined]
-        raise ModelError(
-            f"The file {source.name} has changed since the model was loaded from it: load it "
-            "again, apply the edits, and export then."
-        )
+        raise _changed_since(source)
     if form == "detectron2":
         _write_detectron2(path, tensors, file)
     elif form == "torchvision":
@@ -168,9 +172,16 @@ def _detectron2(segmenter: _Detectron2, path: Path, form: str) -> Exported:
     return Exported(path, form, tuple(changed), len(tensors))
 
 
+def _changed_since(source: Path) -> ModelError:
+    return ModelError(
+        f"The file {source.name} has changed since the model was loaded from it: load it again, "
+        "apply the edits, and export then."
+    )
+
+
 def _write_detectron2(path: Path, tensors: Mapping[str, Tensor], file: WeightsFile) -> None:
     if path.suffix.lower() == ".pkl":
-        arrays = {key: tensor.numpy() for key, tensor in tensors.items()}
+        arrays = {key: _array(tensor) for key, tensor in tensors.items()}
         author = str(file.other.get("__author__", "napari-fossiledit"))
         # detectron2 takes a .pkl for its own only with this key beside the weights.
         zoo = {"model": arrays, "__author__": author}
@@ -179,6 +190,11 @@ def _write_detectron2(path: Path, tensors: Mapping[str, Tensor], file: WeightsFi
     beside = file.other if file.kind == "torch" else {}
     checkpoint = {"model": dict(tensors), **beside}
     formats.write(path, lambda out: torch.save(checkpoint, out))
+
+
+def _array(tensor: Tensor) -> Any:
+    """As numpy, which has no bfloat16."""
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
 
 
 def _settings(config: Detectron2Config) -> dict[str, Any]:
@@ -198,12 +214,15 @@ def _torchvision(segmenter: TorchvisionRCNN, path: Path, form: str) -> Exported:
             key: tensor.detach().cpu().contiguous().clone()
             for key, tensor in segmenter.model.state_dict().items()
         }
-    before = read_weights(source).tensors if source is not None and source.is_file() else {}
+    before = {} if source is None else _state_in(source, segmenter)
     changed = tuple(
         key
         for key, tensor in state.items()
-        if key not in before or not torch.equal(before[key].to(tensor.dtype), tensor)
+        if key not in before or not torch.equal(before[key], tensor)
     )
+    editable = {f"{layer.name}.weight" for layer in segmenter.editable_layers()}
+    if source is not None and not segmenter.trained and not editable.issuperset(changed):
+        raise _changed_since(source)
     if segmenter.metadata.get("architecture") == formats.LITE:
         if form != "safetensors":
             raise InputError(
@@ -216,6 +235,18 @@ def _torchvision(segmenter: TorchvisionRCNN, path: Path, form: str) -> Exported:
     else:
         formats.write(path, lambda out: torch.save(state, out))
     return Exported(path, form, changed, len(state))
+
+
+def _state_in(source: Path, segmenter: TorchvisionRCNN) -> dict[str, Tensor]:
+    """The state dict as loading the file gives it: old files have other names and dtypes."""
+    file, cpu = read_weights(source), torch.device("cpu")
+    with cpu:
+        if formats.is_ours(file):
+            fresh = lite.from_lite(file, cpu, segmenter.name, None)
+        else:
+            fresh = from_torchvision(file, name=segmenter.name, class_names=None, device=cpu)
+    state: dict[str, Tensor] = fresh.model.state_dict()
+    return state
 
 
 def _write_safetensors(

@@ -57,7 +57,7 @@ def from_lite(
         metadata=about,
         facts={"Kind": "Mask R-CNN EfficientNet-Lite0-FPN", "Input": "RGB, at full resolution"},
     )
-    segmenter.source = weights.path
+    segmenter.source = weights.path.resolve()
     return segmenter
 
 

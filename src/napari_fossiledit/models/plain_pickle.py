@@ -27,6 +27,8 @@ __all__ = ["load", "scan"]
 
 # Python 2's names of modules, which Python 3 still writes under the protocols 0 to 2.
 _OLD_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}
+_FREE = 16_000_000  # bytes that calls may be given whatever the file's size
+_ITEM = 16  # bytes that an item of a container counts for
 
 
 def load(file: BinaryIO) -> Any:
@@ -96,6 +98,16 @@ class _Bounded:
         return line
 
 
+def _size(value: Any, depth: int = 2) -> int:
+    """About the bytes that a copy of the value takes, with those of the tuples in it."""
+    if isinstance(value, str | bytes | bytearray):
+        return len(value)
+    if not isinstance(value, tuple | list | dict | set | frozenset):
+        return 0
+    inner = value if type(value) is tuple and depth and len(value) <= _FREE // _ITEM else ()
+    return _ITEM * len(value) + sum(_size(item, depth - 1) for item in inner)
+
+
 class _Machine:
     """pickle's stack machine without its imports. One method an opcode, by the opcode's name."""
 
@@ -103,8 +115,10 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
+        self.left = _FREE
 
     def run(self, file: _Bounded) -> Any:
+        self.left = 4 * file.left + _FREE
         for opcode, argument, _ in pickletools.genops(file):  # type: ignore[arg-type]
             code = opcode.name
             if code in _PUSHED:
@@ -246,8 +260,15 @@ class _Machine:
     def op_inst(self, name: str) -> None:
         raise RefusedError(_joined(*name.split(" ", 1)))
 
+    def _charge(self, given: Any) -> None:
+        """Count what a call is given: one text can be copied again and again from the memo."""
+        self.left -= _size(given)
+        if self.left < 0:
+            raise ValueError("a file that makes far more than it holds")
+
     def op_reduce(self, _: Any) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
+        self._charge(arguments)
         if not any(function is known for known in GLOBALS.values()):
             raise RefusedError(f"a call of {type(function).__name__}")
         if type(arguments) is not tuple:
@@ -257,6 +278,7 @@ class _Machine:
     def op_build(self, _: Any) -> None:
         state = self.stack.pop()
         target = self.stack[-1]
+        self._charge(state)
         if type(target) in (PlainArray, PlainDtype):
             target.__setstate__(state)
         elif type(target) is not dict:  # a state dict's version numbers are not needed
@@ -281,7 +303,7 @@ class _Rehearsal(_Machine):
 
     def op_reduce(self, argument: Any) -> None:
         if type(self.stack[-2]) is _Blank:
-            del self.stack[-1:]
+            self._charge(self.stack.pop())
         else:
             super().op_reduce(argument)
 
@@ -289,7 +311,7 @@ class _Rehearsal(_Machine):
 
     def op_build(self, argument: Any) -> None:
         if type(self.stack[-2]) is _Blank:
-            self.stack.pop()
+            self._charge(self.stack.pop())
         else:
             super().op_build(argument)
 

@@ -11,6 +11,7 @@ import argparse
 import math
 import os
 import re
+import unicodedata
 from collections.abc import Callable
 from typing import Any, Literal, cast
 
@@ -22,6 +23,7 @@ __all__ = [
     "PlainDtype",
     "RefusedError",
     "checked_key",
+    "clean",
     "numpy_only",
     "settle",
 ]
@@ -29,6 +31,34 @@ __all__ = [
 _DTYPE = re.compile(r"[?]|[biufcSU][0-9]{1,9}")
 _KEYS = (str, int, float, bool, bytes, type(None))
 _LATIN = ("latin1", "latin-1")
+_LONGEST_KEY = 8  # values of a tuple that is a key
+# Python hashes integers modulo 2^61 - 1: larger ones can be chosen to hash alike by the thousand,
+# and in tuples smaller ones too.
+_LARGEST_INT = 2**61 - 2
+_LARGEST_PART = 2**32
+
+
+def clean(text: str, most: int = 120) -> str:
+    """Text that a file chose, made fit for a terminal or a notification.
+
+    Parameters
+    ----------
+    text : str
+    most : int
+        Characters; a longer text is cut and ends in "...".
+
+    Returns
+    -------
+    str
+        Without control characters, marks that turn the direction of writing, or line ends.
+    """
+    kept = (
+        c if c.isprintable() else " "
+        for c in text[: 8 * most + 8]
+        if c.isprintable() or unicodedata.category(c) == "Zs"
+    )
+    short = "".join(kept)
+    return short if len(short) <= most else short[: most - 3] + "..."
 
 
 class RefusedError(ValueError):
@@ -42,8 +72,7 @@ class RefusedError(ValueError):
     """
 
     def __init__(self, what: str) -> None:
-        clean = "".join(c if c.isprintable() else "?" for c in what)
-        self.what = clean if len(clean) <= 80 else clean[:77] + "..."
+        self.what = clean(what, 80)
         super().__init__(self.what)
 
 
@@ -265,9 +294,15 @@ class _Settler:
 
 
 def checked_key(key: Any) -> Any:
-    """A dict's key or a set's item: nested tuples could hash for years or end the process."""
-    parts = key if type(key) is tuple else (key,)
+    """A dict's key or a set's item: what could hash for years or end the process is refused."""
+    nested = type(key) is tuple
+    parts = key if nested else (key,)
+    if len(parts) > _LONGEST_KEY:
+        raise RefusedError(f"a key of {len(parts)} values")
     for part in parts:
-        if type(part) not in _KEYS and not isinstance(part, np.generic):
+        numpy = isinstance(part, np.generic) and part.dtype.kind in "biufSU"
+        if type(part) not in _KEYS and not numpy:
             raise RefusedError(f"a key of the type {type(part).__name__}")
+        if type(part) is int and abs(part) > (_LARGEST_PART if nested else _LARGEST_INT):
+            raise RefusedError("a key that is a number of many digits")
     return key

@@ -39,6 +39,8 @@ _SCALARS = {
     "complex": "str",
 }
 _CONTAINERS = {"tuple", "list", "dict"}
+# No setting is a date or bytes, and JSON, which our own model files keep settings in, has none.
+_AS_TEXT = {_YAML + "str", _YAML + "timestamp", _YAML + "binary"}
 # Classes that only hold data, as yaml.dump writes them.
 _NODE = re.compile(r"object(/new|/apply)?:([\w.]+\.)?(CfgNode|CN|AttrDict)$")
 _ORDERED = re.compile(r"object/apply:collections\.OrderedDict$")
@@ -173,7 +175,7 @@ class _Reader:
             if kind or not tag.startswith(_YAML):
                 tag = _YAML + _SCALARS.get(kind, "str")
             known = tag in self._constructor.yaml_constructors
-            if not known or (tag != _YAML + "str" and len(node.value) > _LONGEST_NUMBER):
+            if not known or tag in _AS_TEXT or len(node.value) > _LONGEST_NUMBER:
                 tag = _YAML + "str"
             plain = yaml.ScalarNode(tag, node.value, node.start_mark, node.end_mark)
             self._scalars[id(node)] = self._decoded(plain)
@@ -182,13 +184,20 @@ class _Reader:
     def _decoded(self, node: Any) -> Any:
         try:
             return self._constructor.construct_object(node)
-        except (yaml.YAMLError, ValueError, KeyError, IndexError):
+        except (
+            yaml.YAMLError,
+            ValueError,
+            LookupError,
+            AttributeError,
+            TypeError,
+            OverflowError,
+        ):
             # E.g. !!int "two": the check of the setting says what is wrong.
             return node.value
 
-    def _pairs(self, node: Any, where: str, depth: int, wrapper: bool) -> dict[Any, Any]:
-        own: dict[Any, Any] = {}
-        merged: dict[Any, Any] = {}
+    def _pairs(self, node: Any, where: str, depth: int, wrapper: bool) -> dict[str, Any]:
+        own: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if key_node.tag == _MERGE:
                 values = self.value(value_node, where, depth + 1)
@@ -196,12 +205,11 @@ class _Reader:
                     for key, value in part.items() if isinstance(part, dict) else ():
                         merged.setdefault(key, value)
                 continue
-            key = self.value(key_node, where, depth + 1)
-            if isinstance(key, dict | list):
-                key = repr(key)
+            # Text always: a tuple may hold a list, and JSON's keys are text.
+            key = str(self.value(key_node, where, depth + 1))
             # yaml.dump's own words around a CfgNode are no part of a setting's name.
             inner = wrapper and key in ("dictitems", "state", "args", "listitems", "kwds")
-            name = where if inner else (f"{where}.{key}" if where else str(key))
+            name = where if inner else (f"{where}.{key}" if where else key)
             own[key] = self.value(value_node, name, depth + 1)
         return {**merged, **own}
 
@@ -214,11 +222,11 @@ def _sequence(items: list[Any], kind: str) -> Any:
     if _ORDERED.match(kind):
         pairs = items[0] if items and isinstance(items[0], list) else []
         if all(isinstance(p, list | tuple) and len(p) == 2 for p in pairs):
-            return {key if isinstance(key, str) else repr(key): value for key, value in pairs}
+            return {str(key): value for key, value in pairs}
     return items
 
 
-def _mapping(pairs: dict[Any, Any], kind: str, tag: str) -> Any:
+def _mapping(pairs: dict[str, Any], kind: str, tag: str) -> Any:
     if tag == _YAML + "set":
         return list(pairs)
     if not _NODE.match(kind):
@@ -228,7 +236,7 @@ def _mapping(pairs: dict[Any, Any], kind: str, tag: str) -> Any:
         if isinstance(pairs.get(word), dict):
             pairs = pairs[word]
             break
-    return {key: value for key, value in pairs.items() if not str(key).startswith("__")}
+    return {key: value for key, value in pairs.items() if not key.startswith("__")}
 
 
 def _place(error: yaml.YAMLError) -> str:

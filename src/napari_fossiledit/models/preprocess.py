@@ -95,13 +95,25 @@ class Preprocess:
         """Rows and columns after the resize."""
         if self.shortest is None:
             return shape
+        if self.pillow:
+            return self._resized_as_detectron2(shape, self.shortest)
         scale = self.shortest / min(shape)
         if self.longest is not None:
             scale = min(scale, self.longest / max(shape))
-        # detectron2 rounds, torchvision cuts off.
-        half = 0.5 if self.pillow else 0.0
-        rows, columns = (max(int(n * scale + half), 1) for n in shape)
-        return rows, columns
+        return max(int(shape[0] * scale), 1), max(int(shape[1] * scale), 1)
+
+    def _resized_as_detectron2(self, shape: tuple[int, int], shortest: int) -> tuple[int, int]:
+        """Rounded, in the same two steps: in one, halves of a pixel would fall the other way."""
+        scale = shortest / min(shape)
+        rows, columns = shape[0] * scale, shape[1] * scale
+        if shape[0] < shape[1]:
+            rows = float(shortest)
+        else:
+            columns = float(shortest)
+        if self.longest is not None and max(rows, columns) > self.longest:
+            again = self.longest * 1.0 / max(rows, columns)
+            rows, columns = rows * again, columns * again
+        return max(int(rows + 0.5), 1), max(int(columns + 0.5), 1)
 
 
 def check_image(image: NDArray[np.uint8]) -> None:

@@ -64,6 +64,8 @@ class TorchvisionRCNN:
     ----------
     source : Path, optional
         The file that the weights came from.
+    trained : bool
+        Whether all weights may differ from that file, not the editable layers' alone.
 
     Notes
     -----
@@ -94,6 +96,7 @@ class TorchvisionRCNN:
         self._limits = limits
         self._facts = dict(facts or {})
         self.source: Path | None = None
+        self.trained = False
         self._lock = threading.RLock()
         self._device = torch.device(device)
         self.preprocess = preprocess
@@ -239,11 +242,14 @@ class TorchvisionRCNN:
             proposals,
             given.content,
             given.padded,
-            score_threshold=max(score_threshold, self._limits.score_threshold),
+            score_threshold=self._least_score(score_threshold),
             max_detections=max_detections if most is None else min(max_detections, most),
             wanted=[number + 1 for number in self._fossil_classes],
         )
         return found, mask_grids(self.model.roi_heads, features, found, given.padded), given
+
+    def _least_score(self, asked: float) -> float:
+        return max(asked, self._limits.score_threshold)
 
     def _proposals(self, content: tuple[int, int]) -> int | None:
         if self.proposal_density is None:
@@ -364,6 +370,7 @@ class TorchvisionRCNN:
         """Overwrite all weights at once, e.g. after training; names and shapes must match."""
         with self._lock, torch.no_grad():
             self.model.load_state_dict(state)
+            self.trained = True
 
     def fingerprint(self) -> str:
         """Sha256 over the names, dtypes, shapes and bytes of all weights, in order of the names."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from napari_fossiledit.errors import ModelError
 from napari_fossiledit.models.classes import check_names
+from napari_fossiledit.models.plain_values import clean
 from napari_fossiledit.models.preprocess import Preprocess
 from napari_fossiledit.models.torchvision_rcnn import TorchvisionRCNN
 from napari_fossiledit.models.weights_file import WeightsFile
@@ -74,7 +75,7 @@ def from_torchvision(
             "Input": "RGB, shortest edge 800, longest at most 1333 pixels",
         },
     )
-    segmenter.source = weights.path
+    segmenter.source = weights.path.resolve()
     return segmenter
 
 
@@ -88,11 +89,17 @@ def fill(model: Any, state: Mapping[str, Tensor], file: str) -> None:
     """
     state = {k: t.float() if t.is_floating_point() else t for k, t in state.items()}
     own = model.state_dict()
+    odd = [key for key, tensor in state.items() if tensor.is_complex()]
+    if odd:
+        raise ModelError(
+            f"The model {file} has complex numbers for weights ({clean(odd[0])}): choose another "
+            "checkpoint."
+        )
     broken = [key for key, tensor in state.items() if not bool(torch.isfinite(tensor).all())]
     if broken:
         raise ModelError(
             f"The model {file} has weights that are not finite numbers "
-            f"({', '.join(broken[:_SHOWN])}): its training failed, or the file is damaged; choose "
+            f"({', '.join(clean(key) for key in broken[:_SHOWN])}): its training failed, or the file is damaged; choose "
             "another checkpoint."
         )
     try:
@@ -103,5 +110,5 @@ def fill(model: Any, state: Mapping[str, Tensor], file: str) -> None:
         wrong += [k for k in state if k not in own]
         raise ModelError(
             f"The weights in {file} do not fit the model they are said to be "
-            f"({', '.join(wrong[:_SHOWN])}): it is another network, or the file is damaged."
+            f"({', '.join(clean(key) for key in wrong[:_SHOWN])}): it is another network, or the file is damaged."
         ) from error

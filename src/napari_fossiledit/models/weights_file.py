@@ -11,6 +11,8 @@ import argparse
 import io
 import os
 import pickle
+import struct
+import threading
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -24,7 +26,7 @@ from torch import Tensor
 
 from napari_fossiledit.errors import ModelError
 from napari_fossiledit.models import plain_pickle, plain_values
-from napari_fossiledit.models.plain_values import RefusedError
+from napari_fossiledit.models.plain_values import RefusedError, clean
 
 __all__ = ["WeightsFile", "read_weights"]
 
@@ -54,6 +56,8 @@ _ALLOWED = frozenset(
         "argparse.Namespace",  # torchvision's training script keeps its options
     ]
 )
+# torch's list of what may be read is one for the whole process: two loads would share it.
+_LOADING = threading.Lock()
 # What torch's restricted reader does not know by itself: plain data made by our own checked
 # functions (never numpy's), for one load at a time.
 _SAFE: list[Any] = [
@@ -211,7 +215,7 @@ def _read_pickle(file: BinaryIO, path: Path) -> WeightsFile:
 def _read_zip(file: BinaryIO, path: Path) -> WeightsFile:
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
-        names = [entry.filename for entry in entries]
+        names = [entry.filename.lower() for entry in entries]  # torch ignores case
         inner = [name.split("/", 1)[-1] for name in names]
         if "constants.pkl" in inner:
             raise ModelError(
@@ -223,13 +227,39 @@ def _read_zip(file: BinaryIO, path: Path) -> WeightsFile:
                 f"The file {path.name} is a zip archive, no model: unpack it and choose the model "
                 "file in it."
             )
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+        if packed or not _one_directory(file):
             raise ModelError(
                 f"The model file {path.name} was packed again by another program: fetch the file "
                 "as torch.save wrote it."
             )
-        plain_pickle.scan(io.BytesIO(archive.read(names[inner.index("data.pkl")])), _ALLOWED)
+        if any(entry.file_size != entry.compress_size for entry in entries):
+            raise _damaged(path)
+    # Rehearsed are the very bytes that torch will follow: its reader of archives is another.
+    file.seek(0)
+    described = torch._C.PyTorchFileReader(file).get_record("data.pkl")
+    plain_pickle.scan(io.BytesIO(described), _ALLOWED)
     return _load_torch(file, path, mapped=True)
+
+
+def _one_directory(file: BinaryIO) -> bool:
+    """Whether an archive has one list of its entries, and that right before its end.
+
+    Python takes the list before the end record, torch the one at the place that the record names.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 98))
+    tail = file.read(98).rjust(98, b"\0")
+    long, locator, end = tail[:56], tail[56:76], tail[76:]
+    start = size - 22
+    length, offset = struct.unpack("<II", end[12:20])
+    if locator.startswith(b"PK\x06\x07"):  # as torch.save writes it, for any size
+        start = size - 98
+        if not long.startswith(b"PK\x06\x06") or locator[8:16] != struct.pack("<Q", start):
+            return False
+        length, offset = struct.unpack("<QQ", long[40:56])
+    at_the_end = end.startswith(b"PK\x05\x06") and end.endswith(b"\0\0")  # no comment
+    return bool(at_the_end and length + offset == start)
 
 
 def _read_legacy(file: BinaryIO, path: Path) -> WeightsFile:
@@ -248,7 +278,11 @@ def _load_torch(file: BinaryIO, path: Path, *, mapped: bool) -> WeightsFile:
             "it to end in .pth."
         )
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(_SAFE):
+        with (
+            _LOADING,
+            warnings.catch_warnings(),
+            torch.serialization.safe_globals(_SAFE),
+        ):
             warnings.simplefilter("ignore")  # of other protocols: they are refused
             loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
@@ -295,7 +329,7 @@ def _tensors(found: dict[Any, Any], path: Path) -> dict[str, Tensor]:
         key, value = odd[0]
         raise ModelError(
             f"The weights in {path.name} hold something else than numbers under "
-            f"{_short(str(key))!r} (a {type(value).__name__}): save the model alone, {_HOW}."
+            f"{clean(str(key), 60)!r} (a {type(value).__name__}): save the model alone, {_HOW}."
         )
     if all(key.startswith("module.") for key in tensors):  # written by DataParallel
         return {key.removeprefix("module."): value for key, value in tensors.items()}
@@ -323,11 +357,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Tensor | torch.dtype | torch.device):
         return value
     return plain_values.numpy_only(value)
-
-
-def _short(text: str) -> str:
-    clean = "".join(c if c.isprintable() else "?" for c in text)
-    return clean if len(clean) <= 60 else clean[:57] + "..."
 
 
 def _damaged(path: Path) -> ModelError:
