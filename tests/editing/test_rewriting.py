@@ -23,7 +23,7 @@ from napari_fossiledit.editing import (
 from napari_fossiledit.editing.features import layer_mask
 from napari_fossiledit.errors import Cancelled, InputError, ModelError
 from napari_fossiledit.models.segmenter import Segmenter
-from napari_fossiledit.perturb import Median, apply
+from napari_fossiledit.perturb import Colour, Median, apply
 from napari_fossiledit.progress import CancelToken, driven, run
 
 
@@ -50,6 +50,22 @@ def test_an_edit_brings_values_to_the_target(segmenter, scene):
         assert torch.equal(after[name].key, original[name].key)
         loss = edit.provenance["loss"][name]
         assert loss["after"] < loss["before"]
+
+
+def test_both_targets_are_edited_inside_and_outside_the_fossils(segmenter, scene):
+    image, _, fossils = scene
+    painted = apply(image, fossils, Median(), target="both", texture=Colour((240, 230, 220)))
+    target = segmenter.features(painted)
+    before = segmenter.features(image)["fpn.0"]
+    rewrite(segmenter, image, painted, fossils, layers=["fpn.0"]).apply(segmenter)
+    after = segmenter.features(image)["fpn.0"]
+    cells = F.interpolate(
+        torch.from_numpy(fossils)[None, None].float(), before.key.shape[2:], mode="area"
+    )
+    for part in (cells > 0.9, cells < 0.1):
+        was = (before.value - target["fpn.0"].value) * part
+        now = (after.value - target["fpn.0"].value) * part
+        assert now.square().sum() < 0.9 * was.square().sum()
 
 
 def test_provenance_says_where_an_edit_came_from(segmenter, scene, tmp_path):

@@ -226,10 +226,13 @@ def _edit_mask(job: _Job, at: KeyValue) -> torch.Tensor:
     from napari_fossiledit.editing.features import layer_mask
 
     fossil = layer_mask(job.fossils, at)
-    if (job.perturbation or {}).get("target") == "fossils":
+    target = (job.perturbation or {}).get("target")
+    if target == "fossils":
         return (fossil >= 0.5).to(at.key.dtype)
     # Cells that are mostly padding show no rock.
     content = layer_mask(np.ones_like(job.fossils), at)
+    if target == "both":
+        return (content >= 0.5).to(at.key.dtype)
     return ((fossil < 0.5) & (content >= 0.5)).to(at.key.dtype)
 
 
