@@ -242,3 +242,82 @@ def test_a_setting_that_is_not_supported_is_named(tmp_path: Path, capsys: Capsys
     config.write_text(f"{text}\nEVIL: !!python/object/apply:os.system ['touch {trap}']\n")
     execute(words)
     assert not trap.exists()
+
+
+def test_what_a_config_builds_on_is_an_original_too(
+    commands: dict[str, list[str]], tmp_path: Path, capsys: Capsys
+) -> None:
+    folder = tmp_path / "model"
+    (folder / "bases").mkdir(parents=True)
+    shutil.copy(R50 / "model_final.pth", folder)
+    deepest = folder / "bases" / "deepest.yaml"
+    shutil.copy(R50 / "config.yaml", deepest)
+    middle = folder / "bases" / "middle.yaml"
+    middle.write_text("_BASE_: deepest.yaml\n")
+    config = folder / "config.yaml"
+    config.write_text("_BASE_: bases/middle.yaml\n")
+    before = {p: p.read_bytes() for p in (config, middle, deepest)}
+    model = ["--model", str(folder / "model_final.pth")]
+    for target in before:
+        for more in ([], ["--config", str(config)]):  # found, or given
+            words = [*commands["info"], *model, *more, "--json", str(target)]
+            refused(words, capsys, "originals")
+    for words in commands.values():
+        refused([*words, *model, "--json", str(deepest)], capsys, "originals")
+    assert {p: p.read_bytes() for p in before} == before
+
+
+def test_the_home_folder_is_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capsys
+) -> None:
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    for name in ("model_final.pth", "config.yaml"):
+        shutil.copy(R50 / name, tmp_path)
+    weights, config = "~/model_final.pth", "~/config.yaml"
+    assert execute(["model", "info", "--model", weights, "--config", config, *FAST]) == 0
+    assert execute(["model", "info", weights, *FAST]) == 0
+    assert execute(["model", "info", "~", "--model", weights, *FAST]) == 0  # the folder: the same
+    given = ["--model", weights, "--config", config]
+    refused(["model", "info", *given, "--json", str(tmp_path / "config.yaml")], capsys, "originals")
+    words = ["model", "info", "~nobody-of-this-name/m.pth"]
+    refused(words, capsys, "The home folder in ~nobody-of-this-name", "whole path")
+
+
+@pytest.mark.parametrize("number", ["²", "٣²", "--1", "1" * 5000, "1.0"])
+def test_numbers_that_are_none(number: str, capsys: Capsys) -> None:
+    words = ["model", "info", WEIGHTS, *FAST, f"--fossil-classes={number}"]
+    refused(words, capsys, "has no class", "choose among 0 = ")
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (["segment", "--out"], "segment"),
+        (["evaluate", "images", "labels", "--json"], "evaluate"),
+        (["model", "export", "--edits"], "model export"),
+        (["model", "info", "--config"], "model info"),
+        (["model", "info", "--no-such-option"], "model info"),
+    ],
+)
+def test_errors_of_usage_name_the_command(words: list[str], command: str, capsys: Capsys) -> None:
+    assert refused(words, capsys, words[-1]).endswith(f": see fossiledit {command} --help.")
+
+
+def test_a_model_that_finds_nothing_is_told(reef: Path, tmp_path: Path, capsys: Capsys) -> None:
+    shutil.copy(R50 / "model_final.pth", tmp_path)
+    text = (R50 / "config.yaml").read_text()
+    assert "SCORE_THRESH_TEST: 0.05" in text
+    config = text.replace("SCORE_THRESH_TEST: 0.05", "SCORE_THRESH_TEST: 0.999")
+    (tmp_path / "config.yaml").write_text(config)
+    data = [str(reef / "images"), str(reef / "labels.tif")]
+    model = ["--model", str(tmp_path / "model_final.pth"), *FAST]
+    capsys.readouterr()
+    assert execute(["probe", *data, *model]) == 0
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said.startswith("The model finds no fossil on these slices, ")
+    assert "SCORE_THRESH_TEST" in said
+    assert execute(["edit", *data, *model, "--out", str(tmp_path / "e.safetensors")]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("The model finds no fossil on 2 labelled slices even without the edit")
+    assert "nan" not in said

@@ -179,3 +179,26 @@ def test_full_disk(edits: list[str], full_disk: Path, capsys: Capsys) -> None:
     refused(words, capsys, "m.pth")
     assert [p.name for p in full_disk.iterdir()] == ["m.pth"]
     assert out.read_bytes() == b"older"
+
+
+def test_a_model_named_behind_the_edits_is_told(
+    edits: list[str], tmp_path: Path, capsys: Capsys
+) -> None:
+    words = ["model", "export", "--edits", edits[0], str(R50 / "model_final.pth")]
+    refused([*words, "--to", str(tmp_path / "m.pth")], capsys, "model_final.pth is not an edit")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("strength", ["0.5", "nan", "-1"])
+def test_a_strength_of_no_edit_is_refused(strength: str, tmp_path: Path, capsys: Capsys) -> None:
+    words = ["model", "export", *MODEL, f"--strength={strength}", "--to", str(tmp_path / "m.pth")]
+    refused(words, capsys, "--strength is the strength of edits, but none is given", "--edits")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_strength_that_is_no_number_is_refused(
+    edits: list[str], tmp_path: Path, capsys: Capsys
+) -> None:
+    words = ["model", "export", *MODEL, "--edits", edits[0], "--strength", "nan"]
+    refused([*words, "--to", str(tmp_path / "m.pth")], capsys, "nan")
+    assert list(tmp_path.iterdir()) == []

@@ -52,10 +52,10 @@ def test_an_edit_brings_values_to_the_target(segmenter, scene):
         assert loss["after"] < loss["before"]
 
 
-def test_both_targets_are_edited_inside_and_outside_the_fossils(segmenter, scene):
+def test_both_targets_are_edited(segmenter, scene):
     image, _, fossils = scene
     painted = apply(image, fossils, Median(), target="both", texture=Colour((240, 230, 220)))
-    target = segmenter.features(painted)
+    target = segmenter.features(painted.image)
     before = segmenter.features(image)["fpn.0"]
     rewrite(segmenter, image, painted, fossils, layers=["fpn.0"]).apply(segmenter)
     after = segmenter.features(image)["fpn.0"]

@@ -34,7 +34,7 @@ def test_one_number_is_one_class(one: Any) -> None:
 
 @pytest.mark.parametrize("text", ["²", "x", "--1", "9" * 5000, "1.0", ""])
 def test_texts_that_are_no_class(text: str) -> None:
-    with pytest.raises(InputError, match="has no class .*choose among 0 = cup, 1 = clot"):
+    with pytest.raises(InputError, match=r"has no class .*choose among 0 = cup, 1 = clot"):
         class_numbers([text], NAMES, "m")
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from napari_fossiledit import pipeline
 from napari_fossiledit.errors import InputError
-from napari_fossiledit.instances import LabelledSlice
+from napari_fossiledit.instances import Instances, LabelledSlice
 from napari_fossiledit.perturb import Colour
 
 
@@ -54,3 +54,37 @@ def test_closing_the_probe_leaves_the_slices_alone(pale, slices) -> None:
     task.close()
     for piece, image in zip(slices, before, strict=True):
         np.testing.assert_array_equal(piece.image, image)
+
+
+class Blind:
+    """What the pale segmenter would find, on slices that ``sees`` lets it look at."""
+
+    def __init__(self, pale, sees=lambda image: False) -> None:
+        self.pale, self.sees, self.limits = pale, sees, pale.limits
+
+    def predict(self, image, **options) -> Instances:
+        return self.pale.predict(image if self.sees(image) else np.zeros_like(image), **options)
+
+
+def test_a_model_that_finds_nothing_is_told_so(pale, slices) -> None:
+    bare = [LabelledSlice(piece.image, piece.labels) for piece in slices]
+    for given in (slices, bare):
+        said = pipeline.probe(Blind(pale), given).diagnosis
+        assert said.startswith("The model finds no fossil on these slices, neither as they are")
+        assert "classes count as the fossil" in said
+        assert "SCORE_THRESH_TEST" in said
+        assert "nan" not in said
+        assert "confuser" not in said
+
+
+def test_fossils_found_only_among_paint_or_only_without(pale, slices) -> None:
+    fill = Colour((1, 2, 3))
+
+    def painted(image) -> bool:
+        return bool((image == fill.rgb).all(axis=-1).any())
+
+    only = pipeline.probe(Blind(pale, painted), slices, fill=fill).diagnosis
+    assert only.startswith("The model finds no fossil on these slices as they are, but 3 of 3")
+    none = pipeline.probe(Blind(pale, lambda image: not painted(image)), slices, fill=fill)
+    assert "no fossil any more (3 of 3 before): the paint itself is foreign" in none.diagnosis
+    assert "nan" not in only + none.diagnosis

@@ -35,8 +35,12 @@ def parse_strength(text: str) -> float | None:
     return check_strength(strength)
 
 
-def apply_edit(segmenter: Segmenter, path: Path, asked: float | None) -> dict[str, Any]:
+def apply_edit(
+    segmenter: Segmenter, path: Path, asked: float | None, edit: Edit | None = None
+) -> dict[str, Any]:
     """Load an edit, apply it (at its own strength, if none is asked for), and say which.
+
+    One that was loaded from the file before can be given.
 
     Raises
     ------
@@ -45,7 +49,7 @@ def apply_edit(segmenter: Segmenter, path: Path, asked: float | None) -> dict[st
     """
     from napari_fossiledit import editing
 
-    edit = editing.load_edit(path)
+    edit = editing.load_edit(path) if edit is None else edit
     strength = edit.strength if asked is None else asked
     edit.apply(segmenter, strength=strength)
     say_worth(edit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -65,11 +66,11 @@ class ModelChoice:
         """What is read, so that nothing is written over it; "demo" for the model of that name."""
         if self.source == "demo":
             return [self.source]
-        from napari_fossiledit.models.detectron2_config import find_config
+        from napari_fossiledit.models.detectron2_files import config_files, find_config
 
         weights = Path(self.source)
         config = self.config or (find_config(weights) if weights.is_file() else None)
-        return [weights] if config is None else [weights, config]
+        return [weights] if config is None else [weights, *config_files(config)]
 
     def words(self) -> list[str]:
         """The options that name this model again, for a command that is shown to the user."""
@@ -150,7 +151,7 @@ def _choice(
 ) -> ModelChoice:
     return ModelChoice(
         _weights(model),
-        config,
+        None if config is None else Path(_home(str(config))),
         backend.value,
         _parts(class_names, "--class-names"),
         _parts(fossil_classes, "--fossil-classes"),
@@ -159,12 +160,22 @@ def _choice(
 
 
 def _weights(source: str) -> str:
-    """The model's file, where its folder was named."""
+    """The model's file, where its folder was named; ``~`` is the user's home."""
+    source = _home(source)
     if source == "demo" or not Path(source).is_dir():
         return source
     from napari_fossiledit.models.model_folder import weights_in
 
     return str(weights_in(Path(source)))
+
+
+def _home(path: str) -> str:
+    from napari_fossiledit.errors import InputError
+
+    try:
+        return os.fspath(Path(path).expanduser()) if path.startswith("~") else path
+    except RuntimeError as error:
+        raise InputError(f"The home folder in {path} is unknown: write the whole path.") from error
 
 
 def _parts(text: str | None, option: str) -> tuple[str, ...] | None:

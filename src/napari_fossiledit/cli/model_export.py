@@ -16,6 +16,7 @@ from napari_fossiledit.cli.outputs import check_outputs
 from napari_fossiledit.cli.plain_command import PlainCommand
 
 if TYPE_CHECKING:
+    from napari_fossiledit.editing import Edit
     from napari_fossiledit.models import Exported, Segmenter
 
 __all__ = ["EditsInARow", "FormName", "export"]
@@ -76,16 +77,27 @@ def export(
     """
     from napari_fossiledit import io, models
     from napari_fossiledit.cli.edits import apply_edit
+    from napari_fossiledit.errors import InputError
 
     model = model.named(source)
     files = edits or []
+    if strength is not None and not files:
+        raise InputError(
+            "--strength is the strength of edits, but none is given: name edit files with --edits, "
+            "or leave --strength out."
+        )
     check_outputs([*model.files, *files], [out, json])
     io.check_writable(out)
     if json is not None:
         io.check_writable(json)
+    # All are read before the model: one of them may be the model's file, named behind --edits.
+    loaded = _load_edits(files)
     segmenter = model.load()
     fingerprint = segmenter.fingerprint()
-    applied = [apply_edit(segmenter, path, strength) for path in files]
+    applied = [
+        apply_edit(segmenter, path, strength, edit)
+        for path, edit in zip(files, loaded, strict=True)
+    ]
     written = models.export(segmenter, out, form=form.value)
     figures: dict[str, Any] = {
         "model": segmenter.name,
@@ -102,6 +114,12 @@ def export(
     typer.echo(_difference(written))
     if use := _use(segmenter, written):
         typer.echo(use)
+
+
+def _load_edits(files: list[Path]) -> list[Edit]:
+    from napari_fossiledit.editing import load_edit
+
+    return [load_edit(path) for path in files]
 
 
 _FORMS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from typer.core import TyperCommand
 
@@ -14,6 +15,15 @@ class PlainCommand(TyperCommand):
 
     Optional ones get square brackets from typer, so their ``metavar`` must have none.
     """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Let every error of usage know its command; the parser leaves some without."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if getattr(error, "ctx", ctx) is None:
+                error.ctx = ctx  # type: ignore[attr-defined]
+            raise
 
     def collect_usage_pieces(self, ctx):  # type: ignore[no-untyped-def]
         """Name the command's arguments for the usage line."""

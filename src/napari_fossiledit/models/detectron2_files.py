@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import re
@@ -12,7 +13,7 @@ from napari_fossiledit.errors import ModelError
 from napari_fossiledit.models.detectron2_settings import SETTINGS, inline, shown
 from napari_fossiledit.models.plain_yaml import LARGEST_FILE, read_plain_yaml
 
-__all__ = ["find_config", "load_files"]
+__all__ = ["config_files", "find_config", "load_files"]
 
 _BASE = "_BASE_"
 _MOST_FILES = 50
@@ -42,6 +43,20 @@ def load_files(path: Path) -> dict[str, Any]:
     loaded = _load(path, (), files)
     _check_calls(loaded, files)
     return loaded
+
+
+def config_files(path: Path) -> list[Path]:
+    """Files that reading a config reads: itself, then those that it builds on (``_BASE_``).
+
+    Parameters
+    ----------
+    path : Path
+        A YAML file; of one that cannot be read, the files up to the fault.
+    """
+    files = _Files()
+    with contextlib.suppress(ModelError):  # said once the config is read in earnest
+        _load(path, (), files)
+    return list(dict.fromkeys([path, *files.paths]))
 
 
 def find_config(weights_path: str | os.PathLike[str]) -> Path | None:
@@ -85,7 +100,7 @@ class _Files:
     """What was read for one config: file by file, and the calls that were not made."""
 
     def __init__(self) -> None:
-        self.names: list[str] = []
+        self.paths: list[Path] = []
         self.calls: list[ModelError] = []
 
 
@@ -107,11 +122,11 @@ def _load(path: Path, chain: tuple[Path, ...], files: _Files) -> dict[str, Any]:
         raise ModelError(
             f"The configs build on each other in a loop (_BASE_: {names}): take it out of one."
         )
-    files.names.append(path.name)
-    if len(files.names) > _MOST_FILES:
+    files.paths.append(path)
+    if len(files.paths) > _MOST_FILES:
         raise ModelError(
-            f"The config {files.names[0]} builds on more than {_MOST_FILES} files (_BASE_): use "
-            "the whole config.yaml that training wrote."
+            f"The config {files.paths[0].name} builds on more than {_MOST_FILES} files (_BASE_): "
+            "use the whole config.yaml that training wrote."
         )
     data = _one_file(path, files)
     merged: dict[str, Any] = {}

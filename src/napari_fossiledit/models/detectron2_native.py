@@ -418,6 +418,8 @@ class Detectron2Native:
             new = shortest_edge.get_output_shape(
                 rows, columns, self.config.shortest, self.config.longest
             )
+            # detectron2 itself makes 0 pixels of a very narrow slice's short side, and fails.
+            new = tuple(max(n, 1) for n in new)
             given = resize(rows, columns, *new).apply_image(given)
         tensor = torch.from_numpy(given.astype(np.float32).transpose(2, 0, 1))
         return self.model.preprocess_image([{"image": tensor}])

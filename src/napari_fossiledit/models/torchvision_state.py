@@ -99,8 +99,8 @@ def fill(model: Any, state: Mapping[str, Tensor], file: str) -> None:
     if broken:
         raise ModelError(
             f"The model {file} has weights that are not finite numbers "
-            f"({', '.join(clean(key) for key in broken[:_SHOWN])}): its training failed, or the file is damaged; choose "
-            "another checkpoint."
+            f"({_first(broken)}): its training failed, or the file is damaged; choose another "
+            "checkpoint."
         )
     try:
         model.load_state_dict(state)
@@ -110,5 +110,9 @@ def fill(model: Any, state: Mapping[str, Tensor], file: str) -> None:
         wrong += [k for k in state if k not in own]
         raise ModelError(
             f"The weights in {file} do not fit the model they are said to be "
-            f"({', '.join(clean(key) for key in wrong[:_SHOWN])}): it is another network, or the file is damaged."
+            f"({_first(wrong)}): it is another network, or the file is damaged."
         ) from error
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(clean(name) for name in names[:_SHOWN])

@@ -26,6 +26,7 @@ __all__ = ["VERSIONS", "ProbeResult", "ProbeRow", "probe", "probe_task"]
 
 VERSIONS = ("original", "others painted", "fossils painted")
 """The three versions of every slice, in the table's order."""
+_CONFUSED = 0.05  # share of the confusers' pixels from which on they are called confused
 
 
 @dataclass(frozen=True)
@@ -133,8 +134,9 @@ def probe(
 def diagnose(rows: Sequence[ProbeRow]) -> str:
     """Say in plain words what the probe's table means."""
     original, others, fossils = (row.scores for row in rows)
+    if not (original.matched and others.matched):
+        return " ".join([_unfound(original, others), *_claimed(fossils, found=False)])
     gain = others.matched_mean.precision - original.matched_mean.precision
-    claimed = fossils.confuser_share
     parts = []
     if gain >= 0.02:
         parts.append(
@@ -155,19 +157,47 @@ def diagnose(rows: Sequence[ProbeRow]) -> str:
             f"({original.matched_mean.precision:.2f} and {others.matched_mean.precision:.2f}): "
             "the surroundings are not what misleads the model, and an edit has little to mend."
         )
-    if claimed is not None:
-        parts.append(
+    return " ".join([*parts, *_claimed(fossils)])
+
+
+def _unfound(original: InstanceScores, others: InstanceScores) -> str:
+    """Say what it means that no fossil is found, where there is no precision to compare."""
+    from napari_fossiledit.editing.strength import WHAT_TO_CHECK
+
+    if original.matched:
+        return (
+            "With everything but the fossils painted over, the model finds no fossil any more "
+            f"({original.matched} of {original.total} before): the paint itself is foreign to the "
+            "model; choose another fill before editing."
+        )
+    if others.matched:
+        return (
+            "The model finds no fossil on these slices as they are, but "
+            f"{others.matched} of {others.total} with everything else painted over: what lies "
+            f"around the fossils misleads it; {WHAT_TO_CHECK}, then an edit can be tried."
+        )
+    return (
+        "The model finds no fossil on these slices, neither as they are nor with everything else "
+        f"painted over, so there is nothing to compare: {WHAT_TO_CHECK}."
+    )
+
+
+def _claimed(fossils: InstanceScores, *, found: bool = True) -> list[str]:
+    """Say what the model still claims where the fossils are painted over, in a sentence or none."""
+    claimed = fossils.confuser_share
+    count = fossils.false_detections + fossils.true_detections
+    if claimed is not None and (found or claimed >= _CONFUSED):
+        means = (
+            "the model confuses them with the fossil"
+            if claimed >= _CONFUSED
+            else "confusers alone are not what it takes for fossils"
+        )
+        return [
             f"With the fossils painted over, {claimed:.0%} of the confusers' pixels are still "
-            "claimed"
-            + (
-                ": the model confuses them with the fossil."
-                if claimed >= 0.05
-                else ": confusers alone are not what it takes for fossils."
-            )
-        )
-    elif fossils.false_detections + fossils.true_detections:
-        count = fossils.false_detections + fossils.true_detections
-        parts.append(
+            f"claimed: {means}."
+        ]
+    if claimed is None and count:
+        return [
             f"With the fossils painted over, {count} detections remain where no fossil is left."
-        )
-    return " ".join(parts)
+        ]
+    return []
