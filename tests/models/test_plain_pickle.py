@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_fossiledit.models import plain_pickle
-from napari_fossiledit.models.plain_values import GLOBALS, RefusedError
+from napari_fossiledit.models.plain_values import GLOBALS, RefusedError, clean
 
 CALLS: list[Any] = []
 
@@ -328,6 +328,60 @@ def test_a_short_file_costs_little(blob: bytes) -> None:
     assert peak < 200e6
 
 
+def number(value: int) -> bytes:
+    raw = value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True)
+    return b"\x8a" + bytes([len(raw)]) + raw
+
+
+@pytest.mark.parametrize("value", [2**61 - 1, -(2**61) + 1, 2**61, 2**80])
+def test_keys_that_hash_alike(value: int) -> None:
+    for blob in (b"}" + number(value) + b"Ns", b"\x8f(" + number(value) + b"\x90"):
+        assert "number of many digits" in refused(b"\x80\x04" + blob + b".")
+    assert "digits" in refused(b"\x80\x04}" + number(2**40) + b"\x85Ns.")
+    assert refused(b"\x80\x04}(" + b"K\x01" * 10 + b"tNs.") == "a key of 10 values"
+    kept = {2**61 - 2: 1, -(2**61) + 2: 2, (1, "a"): 3, 140_000_000_000_000: 4}
+    assert load(pickle.dumps(kept)) == kept
+
+
+def test_complex_numbers_are_no_keys() -> None:
+    assert "a key of the type complex" in refused(pickle.dumps({np.complex128(1j): 1}))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "_codecs encode",
+        "builtins bytearray",
+        "pathlib PosixPath",
+        "builtins set",
+        "collections OrderedDict",
+        "torch Size",
+    ],
+)
+def test_one_value_is_not_copied_from_the_memo_again_and_again(name: str) -> None:
+    import tracemalloc
+
+    if name.split()[1] in ("set", "Size", "OrderedDict"):
+        held = b"(" + b"N" * 10_000 + b"t"
+        if name.endswith("OrderedDict"):
+            held = b"}(" + b"".join(struct.pack("<BiB", 74, i, 78) for i in range(10_000)) + b"u"
+    else:
+        held = b"X" + struct.pack("<I", 1_000_000) + b"x" * 1_000_000
+    blob = b"\x80\x04" + held + b"\x940c" + name.replace(" ", "\n").encode() + b"\n\x940]("
+    blob += b"h\x01h\x00\x85R" * 20_000 + b"e."
+    tracemalloc.start()
+    began = time.perf_counter()
+    for read in (load, lambda b: plain_pickle.scan(io.BytesIO(b), {"torch.Size"})):
+        error = outcome(read, blob)
+        assert isinstance(error, ValueError)
+        if name != "torch Size" or read is not load:
+            assert "makes far more than it holds" in str(error)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert time.perf_counter() - began < 90  # hours, and 20 GB, if all were made
+    assert peak < 400e6
+
+
 @pytest.mark.parametrize(
     "blob",
     [b"", b".", b"\x80\x04", b"\x80\x09N.", b"hello", b"\x80\x04t.", b"\x80\x04h\x01.", b"("],
@@ -390,3 +444,12 @@ def test_scan_rehearses_what_it_is_told_to_allow() -> None:
         plain_pickle.scan(io.BytesIO(blob), set())
     with pytest.raises(RefusedError, match="canary"):
         plain_pickle.scan(io.BytesIO(pickle.dumps([Call(canary)])), {"t.rebuild"})
+
+
+def test_text_from_files_is_cleaned() -> None:
+    assert clean("plain text, ünïcode 化石") == "plain text, ünïcode 化石"
+    assert clean("a\x1b[31m\r\nb\0\u202e\ud800\x7f\x9bc") == "a[31mbc"
+    assert clean("a\xa0b") == "a b"
+    assert clean("x" * 120) == "x" * 120
+    assert clean("x" * 10**6) == "x" * 117 + "..."
+    assert clean("x" * 30, 10) == "x" * 7 + "..."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from pathlib import Path
 
@@ -205,6 +206,64 @@ def test_odd_scalars(tmp_path: Path) -> None:
     assert data == {"a": "9" * 5000, "b": "two", "c": "x", "d": "a"}
 
 
+def test_dates_and_bytes_stay_text(tmp_path: Path) -> None:
+    text = """
+a: 2024-05-01
+b: 2001-12-14t21:59:43.10+99:99
+c: !!timestamp abc
+d: !!binary aGVsbG8=
+e: 0000-01-01
+? 2024-05-02
+: 1
+"""
+    data = read(tmp_path, text).data
+    assert data == {
+        "a": "2024-05-01",
+        "b": "2001-12-14t21:59:43.10+99:99",
+        "c": "abc",
+        "d": "aGVsbG8=",
+        "e": "0000-01-01",
+        "2024-05-02": 1,
+    }
+    assert json.loads(json.dumps(data, sort_keys=True)) == data
+
+
+def test_keys_are_text(tmp_path: Path) -> None:
+    text = """
+? !!python/tuple [[1]]
+: a
+? [1, 2]
+: b
+? {x: 1}
+: c
+1: d
+~: e
+true: f
+1.5: g
+<<: {? !!python/tuple [[2]] : h}
+o: !!python/object/apply:collections.OrderedDict
+- - [[1], 2]
+  - !!python/tuple [!!python/tuple [[1]], 3]
+s: !!set
+  ? [1]
+  ? {a: 1}
+"""
+    data = read(tmp_path, text).data
+    assert data == {
+        "([1],)": "a",
+        "[1, 2]": "b",
+        "{'x': 1}": "c",
+        "1": "d",
+        "None": "e",
+        "True": "f",
+        "1.5": "g",
+        "([2],)": "h",
+        "o": {"[1]": 2, "([1],)": 3},
+        "s": ["[1]", "{'a': 1}"],
+    }
+    json.dumps(data, sort_keys=True)
+
+
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: (
@@ -228,4 +287,4 @@ def test_what_is_dumped_is_read(data: object, tmp_path: Path) -> None:
 @given(content=st.binary(max_size=60) | st.text(alphabet="a:-[]{}&*!<? \n'\"|>%@", max_size=60))
 def test_any_bytes_are_read_or_refused(content: bytes | str, tmp_path: Path) -> None:
     with contextlib.suppress(ModelError):
-        read(tmp_path, content)
+        json.dumps(read(tmp_path, content).data, sort_keys=True)

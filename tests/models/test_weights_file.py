@@ -7,9 +7,12 @@ import io
 import os
 import pickle
 import shutil
+import struct
 import subprocess
 import sys
+import threading
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -350,6 +353,96 @@ def test_torchscript_and_other_archives(tmp_path: Path) -> None:
 def test_a_tensor_that_claims_more_than_the_file_has(tmp_path: Path) -> None:
     torch.save({"a": torch.ones(1).expand(10**6, 10**6)}, tmp_path / "x.pth")
     refused(tmp_path / "x.pth", "damaged")
+
+
+def entries(held: Any) -> dict[str, bytes]:
+    buffer = io.BytesIO()
+    torch.save(held, buffer)
+    with zipfile.ZipFile(buffer) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def two_archives() -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """A harmless one, and one with a name that is torch's own but not on our list."""
+    sparse = torch.sparse_coo_tensor([[0]], [1.0], (1,), check_invariants=False)
+    return entries({"model": {"a": torch.ones(2)}}), entries({"model": STATE, "x": sparse})
+
+
+def hide_by_case(path: Path, good: dict[str, bytes], evil: dict[str, bytes], *, last: bool) -> None:
+    both = [("archive/data.pkl", good["archive/data.pkl"])]
+    both.insert(int(last), ("archive/DATA.PKL", evil["archive/data.pkl"]))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in [*both, *evil.items()]:
+            if name != "archive/data.pkl" or data == good["archive/data.pkl"]:
+                archive.writestr(name, data)
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_a_pickle_hidden_by_upper_case(tmp_path: Path, last: bool) -> None:
+    hide_by_case(tmp_path / "x.pth", *two_archives(), last=last)
+    refused(tmp_path / "x.pth", "zip archive")
+
+
+def zip_parts(held: dict[str, bytes], base: int) -> tuple[bytes, bytes]:
+    """The entries and the directory of a zip file, by hand."""
+    body = directory = b""
+    for name, data in held.items():
+        sizes = struct.pack("<III", zlib.crc32(data), len(data), len(data))
+        place = struct.pack("<I", base + len(body))
+        head = struct.pack("<HHHHH", 20, 0, 0, 0, 0x21) + sizes
+        tail = struct.pack("<HH", len(name), 0)
+        directory += b"PK\1\2" + struct.pack("<H", 20) + head + tail + b"\0" * 10 + place
+        directory += name.encode()
+        body += b"PK\3\4" + head + tail + name.encode() + data
+    return body, directory
+
+
+def test_a_second_directory_that_only_python_sees(tmp_path: Path) -> None:
+    good, evil = two_archives()
+    shown = {k: good["archive/data.pkl"] if k.endswith("data.pkl") else v for k, v in evil.items()}
+    body, directory = zip_parts(evil, 0)
+    # Python adds the gap between the two directories to the places of all entries.
+    first = len(body) + len(directory)
+    gap = len(zip_parts(shown, 0)[0]) + len(directory)
+    again, shown_directory = zip_parts(shown, first - gap)
+    end = struct.pack("<HHHHIIH", 0, 0, len(evil), len(evil), len(directory), len(body), 0)
+    path = tmp_path / "x.pth"
+    path.write_bytes(body + directory + again + shown_directory + b"PK\5\6" + end)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.read("archive/data.pkl") == good["archive/data.pkl"]
+    refused(path, "packed again")
+
+
+def test_archives_written_by_hand_load(tmp_path: Path) -> None:
+    body, directory = zip_parts(entries(STATE), 0)
+    count = len(entries(STATE))
+    end = struct.pack("<HHHHIIH", 0, 0, count, count, len(directory), len(body), 0)
+    (tmp_path / "x.pth").write_bytes(body + directory + b"PK\5\6" + end)
+    assert same(read_weights(tmp_path / "x.pth").tensors, STATE)
+    (tmp_path / "x.pth").write_bytes(body + b"gap" + directory + b"PK\5\6" + end)
+    refused(tmp_path / "x.pth", "packed again|damaged")
+
+
+def test_many_threads_load_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "x.pth"
+    torch.save({"model": STATE, "lr": [np.float64(i) for i in range(500)]}, path)
+    before = list(torch.serialization.get_safe_globals())
+    errors: list[Exception] = []
+
+    def load() -> None:
+        try:
+            for _ in range(6):
+                assert read_weights(path).other["lr"][3] == 3
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert set(torch.serialization.get_safe_globals()) == set(before)
 
 
 @pytest.mark.parametrize(

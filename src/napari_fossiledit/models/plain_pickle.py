@@ -98,16 +98,6 @@ class _Bounded:
         return line
 
 
-def _size(value: Any, depth: int = 2) -> int:
-    """About the bytes that a copy of the value takes, with those of the tuples in it."""
-    if isinstance(value, str | bytes | bytearray):
-        return len(value)
-    if not isinstance(value, tuple | list | dict | set | frozenset):
-        return 0
-    inner = value if type(value) is tuple and depth and len(value) <= _FREE // _ITEM else ()
-    return _ITEM * len(value) + sum(_size(item, depth - 1) for item in inner)
-
-
 class _Machine:
     """pickle's stack machine without its imports. One method an opcode, by the opcode's name."""
 
@@ -260,11 +250,17 @@ class _Machine:
     def op_inst(self, name: str) -> None:
         raise RefusedError(_joined(*name.split(" ", 1)))
 
-    def _charge(self, given: Any) -> None:
+    def _charge(self, given: Any, *, inside: bool = False) -> None:
         """Count what a call is given: one text can be copied again and again from the memo."""
-        self.left -= _size(given)
+        if isinstance(given, str | bytes | bytearray):
+            self.left -= len(given)
+        elif isinstance(given, tuple | list | dict | set | frozenset):
+            self.left -= _ITEM * len(given)
         if self.left < 0:
             raise ValueError("a file that makes far more than it holds")
+        if type(given) is tuple and not inside:
+            for item in given:
+                self._charge(item, inside=True)
 
     def op_reduce(self, _: Any) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
