@@ -35,10 +35,12 @@ def from_lite(
     """
     about = formats.about(weights)
     try:
-        names = tuple(str(n) for n in about["class_names"])
+        names = formats.names(about, weights.path) or ()
         sizes = dict(about["config"])
         prepare = Preprocess(**{k: _frozen(v) for k, v in about["preprocess"].items()})
         density = about["proposal_density"]
+        if density is not None and not 0 < float(density) < 1:
+            raise ValueError
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise formats.damaged(weights.path) from error
     check_names(class_names, len(names), name)
