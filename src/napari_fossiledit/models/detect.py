@@ -150,7 +150,7 @@ def detect(
     ``wanted`` are the classes (1 for the first after the background) that are kept; None for all.
     """
     logits, deltas = [], []
-    for chunk in torch.split(proposals, 4 * _CHUNK):
+    for chunk in torch.split(proposals, getattr(heads, "box_chunk", 4 * _CHUNK)):
         progress.checkpoint()
         hidden = heads.box_head(_pool(heads.box_roi_pool, features, chunk, padded))
         logit, delta = heads.box_predictor(hidden)
