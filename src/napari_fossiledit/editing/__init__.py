@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from napari_fossiledit.editing.layers import default_layers, output_layers
     from napari_fossiledit.editing.rewriting import rewrite, rewrite_task
     from napari_fossiledit.editing.settings import L1, Adam, LowRank, Ridge, solver_from_dict
+    from napari_fossiledit.editing.several import rewrite_several, rewrite_several_task
+    from napari_fossiledit.editing.sources import Source
     from napari_fossiledit.editing.strength import (
         StrengthChoice,
         choose_strength,
@@ -33,6 +35,7 @@ _HOMES = {
     "EditStack": "edit_stack",
     "LowRank": "settings",
     "Ridge": "settings",
+    "Source": "sources",
     "StrengthChoice": "strength",
     "capture": "features",
     "choose_strength": "strength",
@@ -43,6 +46,8 @@ _HOMES = {
     "load_edit": "edit_file",
     "pool_mask": "features",
     "rewrite": "rewriting",
+    "rewrite_several": "several",
+    "rewrite_several_task": "several",
     "rewrite_task": "rewriting",
     "save_edit": "edit_file",
     "solver_from_dict": "settings",
@@ -57,6 +62,7 @@ __all__ = [
     "EditStack",
     "LowRank",
     "Ridge",
+    "Source",
     "StrengthChoice",
     "capture",
     "choose_strength",
@@ -67,6 +73,8 @@ __all__ = [
     "output_layers",
     "pool_mask",
     "rewrite",
+    "rewrite_several",
+    "rewrite_several_task",
     "rewrite_task",
     "save_edit",
     "solver_from_dict",

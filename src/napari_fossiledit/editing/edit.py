@@ -49,6 +49,11 @@ def image_sha256(image: NDArray[np.uint8]) -> str:
     return digest.hexdigest()
 
 
+def _listed(provenance: Mapping[str, Any], name: str) -> Sequence[Any]:
+    known = provenance.get(name)
+    return known if isinstance(known, list | tuple) else ()  # a file may say anything
+
+
 @dataclass(frozen=True, eq=False)
 class Edit:
     """Weight deltas by layer, with their provenance.
@@ -130,9 +135,16 @@ class Edit:
 
     def has_seen(self, image: NDArray[np.uint8]) -> bool:
         """Whether the edit was made from this slice, or its strength chosen on it."""
-        known = self.provenance.get("strength_chosen_on")
-        chosen_on = known if isinstance(known, list | tuple) else ()  # a file may say anything
-        return image_sha256(image) in {self.provenance.get("image_sha256"), *chosen_on}
+        chosen_on = _listed(self.provenance, "strength_chosen_on")
+        return image_sha256(image) in [*self.made_from, *chosen_on]
+
+    @property
+    def made_from(self) -> frozenset[str]:
+        """Sha256 of the slices that it was made from."""
+        others = _listed(self.provenance, "other_slices")
+        known = [self.provenance, *(o for o in others if isinstance(o, Mapping))]
+        found = (source.get("image_sha256") for source in known)
+        return frozenset(digest for digest in found if isinstance(digest, str))
 
     def apply(self, segmenter: Segmenter, strength: float = 1.0) -> EditEntry:
         """Put the edit on the segmenter's `EditStack`, switched on, at this strength.

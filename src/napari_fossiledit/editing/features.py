@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 from napari_fossiledit.errors import InputError, ModelError
 from napari_fossiledit.models.segmenter import KeyValue, Segmenter
 from napari_fossiledit.progress import checkpoint
 
-__all__ = ["Captured", "capture", "layer_mask", "pool_mask"]
+__all__ = [
+    "Captured",
+    "capture",
+    "layer_mask",
+    "pool_mask",
+    "require_finite",
+    "stacked",
+    "stacked_captures",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +95,32 @@ def require_finite(layer: str, *tensors: torch.Tensor) -> None:
                 f"The model's features at layer {layer} hold NaN or infinite values: "
                 "the model's weights are damaged, load another model."
             )
+
+
+def stacked(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """(1, C, h, w) tensors as one batch; smaller ones are continued by zeros below and right.
+
+    A convolution pads with zeros itself, so values inside are what they were.
+    """
+    if len(tensors) == 1:
+        return tensors[0]
+    rows = max(int(t.shape[2]) for t in tensors)
+    columns = max(int(t.shape[3]) for t in tensors)
+    grown = [functional.pad(t, (0, columns - t.shape[3], 0, rows - t.shape[2])) for t in tensors]
+    return torch.cat(grown)
+
+
+def stacked_captures(captures: Sequence[Captured]) -> Captured:
+    """One layer's features of several slices as one batch (see `stacked`)."""
+    first = captures[0]
+    if len(captures) == 1:
+        return first
+    original = replace(
+        first.original,
+        key=stacked([c.original.key for c in captures]),
+        value=stacked([c.original.value for c in captures]),
+    )
+    return replace(first, original=original, target=stacked([c.target for c in captures]))
 
 
 def pool_mask(

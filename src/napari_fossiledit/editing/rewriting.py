@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_fossiledit.editing.edit import Edit, image_sha256
+from napari_fossiledit.editing.edit import Edit
 from napari_fossiledit.editing.layers import choose_layers, depends_on_outputs
+from napari_fossiledit.editing.provenance import edits_below, layer_facts, made_by
 from napari_fossiledit.editing.settings import Ridge, SolverSettings
+from napari_fossiledit.editing.sources import Source, capture_all, edit_masks, fossil_mask
 from napari_fossiledit.errors import InputError
 from napari_fossiledit.progress import Progress, Task, checkpoint, mapped, run
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from napari_fossiledit.editing.features import Captured
     from napari_fossiledit.editing.solvers.solution import Solution
-    from napari_fossiledit.models.segmenter import EditableLayer, KeyValue, Segmenter
+    from napari_fossiledit.models.segmenter import EditableLayer, Segmenter
     from napari_fossiledit.perturb import Perturbed
 
-__all__ = ["rewrite", "rewrite_task"]
+__all__ = ["Keep", "rewrite", "rewrite_sources_task", "rewrite_task"]
 
 Keep: TypeAlias = Sequence[tuple[NDArray[np.uint8], NDArray[Any]]]
 
@@ -40,16 +40,18 @@ class _Job:
     """The checked input of one edit, and what has been found so far."""
 
     segmenter: Segmenter
-    image: NDArray[np.uint8]
-    painted: NDArray[np.uint8]
-    fossils: NDArray[np.bool_]
-    perturbation: dict[str, Any] | None
+    sources: Sequence[Source]
     layers: list[EditableLayer]
     solver: SolverSettings
     keep: Keep
     solutions: dict[str, Solution] = field(default_factory=dict)
     skipped: list[EditableLayer] = field(default_factory=list)
     feature_seconds: float = 0.0
+
+    @property
+    def kept(self) -> list[tuple[NDArray[np.uint8], NDArray[Any]]]:
+        """All slices to keep: the edited ones come first."""
+        return [*((s.image, s.fossils) for s in self.sources), *self.keep]
 
 
 def rewrite(
@@ -119,21 +121,37 @@ def rewrite_task(
     name: str | None = None,
 ) -> Task[Edit]:
     """`rewrite` as a task; the `Progress` of a solver's step has its loss as ``data``."""
+    source = Source(image, perturbed, fossils)
+    return (
+        yield from rewrite_sources_task(
+            segmenter, [source], layers=layers, solver=solver, keep=keep, name=name
+        )
+    )
+
+
+def rewrite_sources_task(
+    segmenter: Segmenter,
+    sources: Sequence[Source],
+    *,
+    layers: Iterable[str] | None = None,
+    solver: SolverSettings | None = None,
+    keep: Keep = (),
+    name: str | None = None,
+) -> Task[Edit]:
+    """Find one edit for all sources together, their positions taken as those of one slice.
+
+    The order of the sources does not matter. See `rewrite` for what is raised.
+    """
     from napari_fossiledit.editing.edit_stack import EditStack
 
-    job = _check(segmenter, image, perturbed, fossils, layers, solver, keep)
+    job = _check(segmenter, sources, layers, solver, keep)
     total = _PARTS * (len(job.layers) + 1)
     yield Progress(0, total, "Features of the original and the perturbed slice")
     with segmenter.lock:
         stack = EditStack.of(segmenter)
         stack.sync()
-        below = [
-            {"name": e.name, "identity": e.edit.identity, "strength": e.strength}
-            for e in stack.entries
-            if e.active and e.strength > 0
-        ]
-        captured = _capture(job, [layer.name for layer in job.layers])
-    masks = _masks(job, captured)
+        below = edits_below(stack)
+        captured, masks = _capture(job)
     _skip_layers(job, masks)
     for layer in job.skipped:
         yield Progress(0, total, f"{layer.level} is skipped: {_SKIPPED}")
@@ -152,30 +170,17 @@ def rewrite_task(
 
 def _check(
     segmenter: Segmenter,
-    image: NDArray[np.uint8],
-    perturbed: Perturbed | NDArray[np.uint8],
-    fossils: NDArray[Any],
+    sources: Sequence[Source],
     layers: Iterable[str] | None,
     solver: SolverSettings | None,
     keep: Keep,
 ) -> _Job:
-    painted = perturbed if isinstance(perturbed, np.ndarray) else perturbed.image
-    recipe = None if isinstance(perturbed, np.ndarray) else perturbed.perturbation.to_dict()
-    if image.shape != painted.shape:
-        raise InputError(
-            f"The perturbed image has {painted.shape[0]} x {painted.shape[1]} pixels, the "
-            f"original {image.shape[0]} x {image.shape[1]}: perturb this very slice."
-        )
-    inside = _fossil_mask(fossils, image, "The labels")
-    if not inside.any():
-        raise InputError("There is no fossil in the labels of this slice: label at least one.")
-    if inside.all():
-        raise InputError(
-            "The labels cover the whole slice, so nothing lies around the fossils: "
-            "choose a slice where the rock is seen."
-        )
+    if not sources:
+        raise InputError("There is no slice to make the edit from: give at least one.")
+    for source in sources:
+        source.check()
     for kept, labels in keep:
-        _fossil_mask(labels, kept, "The labels of a slice to keep")
+        fossil_mask(labels, kept, "The labels of a slice to keep")
     if solver is None:
         solver = Ridge(keep_weight=1.0 if len(keep) else 0.0)
     elif len(keep) and not solver.uses_keep_set:
@@ -186,54 +191,26 @@ def _check(
     chosen = choose_layers(segmenter, layers)
     # Layers fed by other editable layers come last, to be solved on the keys that will be theirs.
     chosen.sort(key=depends_on_outputs)
-    return _Job(segmenter, image, painted, inside, recipe, chosen, solver, keep)
+    return _Job(segmenter, sources, chosen, solver, keep)
 
 
-def _fossil_mask(fossils: NDArray[Any], image: NDArray[np.uint8], what: str) -> NDArray[np.bool_]:
-    mask = np.asarray(fossils)
-    if mask.shape != image.shape[:2]:
-        shape = " x ".join(map(str, mask.shape))
-        raise InputError(
-            f"{what} have {shape} pixels, the image {image.shape[0]} x {image.shape[1]}: "
-            "choose labels made on this very image."
-        )
-    return mask > 0
-
-
-def _capture(job: _Job, names: list[str]) -> dict[str, Captured]:
-    from napari_fossiledit.editing.features import capture
+def _capture(job: _Job) -> tuple[dict[str, Captured], dict[str, torch.Tensor]]:
+    """Features of all sources, and 1 on the cells to be edited, by layer."""
+    from napari_fossiledit.editing.features import stacked, stacked_captures
 
     began = perf_counter()
-    captured = capture(job.segmenter, job.image, job.painted, names)
+    names = [layer.name for layer in job.layers]
+    found = capture_all(job.segmenter, job.sources, names)
+    masks = [edit_masks(s, each) for s, each in zip(job.sources, found, strict=True)]
+    joined = {
+        name: (
+            stacked_captures([each.pop(name) for each in found]),
+            stacked([each.pop(name) for each in masks]),
+        )
+        for name in names
+    }
     job.feature_seconds += perf_counter() - began
-    return captured
-
-
-def _masks(job: _Job, captured: dict[str, Captured]) -> dict[str, torch.Tensor]:
-    """1 on the cells to be edited, 0 elsewhere, for every layer."""
-    shared: dict[Any, torch.Tensor] = {}
-    masks = {}
-    for name, found in captured.items():
-        at = found.original
-        size = (tuple(at.key.shape[2:]), at.content, at.padded)
-        if size not in shared:
-            shared[size] = _edit_mask(job, at)
-        masks[name] = shared[size]
-    return masks
-
-
-def _edit_mask(job: _Job, at: KeyValue) -> torch.Tensor:
-    from napari_fossiledit.editing.features import layer_mask
-
-    fossil = layer_mask(job.fossils, at)
-    target = (job.perturbation or {}).get("target")
-    if target == "fossils":
-        return (fossil >= 0.5).to(at.key.dtype)
-    # Cells that are mostly padding show no rock.
-    content = layer_mask(np.ones_like(job.fossils), at)
-    if target == "both":
-        return (content >= 0.5).to(at.key.dtype)
-    return ((fossil < 0.5) & (content >= 0.5)).to(at.key.dtype)
+    return {n: c for n, (c, _) in joined.items()}, {n: m for n, (_, m) in joined.items()}
 
 
 def _skip_layers(job: _Job, masks: dict[str, torch.Tensor]) -> None:
@@ -247,13 +224,12 @@ def _skip_layers(job: _Job, masks: dict[str, torch.Tensor]) -> None:
 def _keep_pairs(
     job: _Job, names: list[str], total: int
 ) -> Task[dict[str, list[tuple[torch.Tensor, torch.Tensor]]]]:
-    """Keys of the slices to keep with their fossils' cells; the edited slice's own come first."""
+    """Keys of the slices to keep with their fossils' cells; the edited slices come first."""
     pairs: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {name: [] for name in names}
     if not job.solver.uses_keep_set:
         return pairs
-    slices = [(job.image, job.fossils), *job.keep]
-    for index, (image, fossils) in enumerate(slices):
-        yield Progress(0, total, f"Features of slice {index + 1} of {len(slices)} to keep")
+    for index, (image, fossils) in enumerate(job.kept):
+        yield Progress(0, total, f"Features of slice {index + 1} of {len(job.kept)} to keep")
         checkpoint()
         _add_keep_pairs(job, pairs, image, fossils)
     return pairs
@@ -281,7 +257,7 @@ def _after_edit(
     pairs: list[tuple[torch.Tensor, torch.Tensor]],
 ) -> tuple[Captured, list[tuple[torch.Tensor, torch.Tensor]]]:
     """Keys of a layer as they will be once the layers before it are edited."""
-    from napari_fossiledit.editing.features import Captured, require_finite
+    from napari_fossiledit.editing.features import Captured, require_finite, stacked
 
     began = perf_counter()
     segmenter = job.segmenter
@@ -291,9 +267,11 @@ def _after_edit(
             weight = segmenter.weight(name)
             undo.callback(segmenter.set_weight, name, weight)
             segmenter.set_weight(name, weight + solution.delta)
-        at = segmenter.features(job.image, [layer.name])[layer.name]
-        slices = [(job.image, job.fossils), *job.keep] if pairs else []
-        for image, fossils in slices:
+        many = [segmenter.features(s.image, [layer.name])[layer.name] for s in job.sources]
+        at = replace(
+            many[0], key=stacked([m.key for m in many]), value=stacked([m.value for m in many])
+        )
+        for image, fossils in job.kept if pairs else ():
             checkpoint()
             _add_keep_pairs(job, fresh, image, fossils)
     require_finite(layer.name, at.key, at.value)
@@ -316,17 +294,11 @@ def _edit(job: _Job, base: str, below: list[dict[str, Any]], name: str | None) -
     solver = job.solver.to_dict()
     names = [layer.name for layer in job.layers]
     found = [job.solutions[layer] for layer in names]
+    first, *others = (source.to_dict() for source in job.sources)
     provenance = {
-        "base_fingerprint": base,
-        "model": job.segmenter.name,
-        "image_sha256": image_sha256(job.image),
-        "image_shape": list(job.image.shape),
-        "perturbation": job.perturbation,
-        "perturbed_sha256": image_sha256(job.painted),
-        "layers": [
-            {"name": layer.name, "level": layer.level, "shape": list(layer.shape)}
-            for layer in job.layers
-        ],
+        **made_by(job.segmenter, base),
+        **first,
+        "layers": layer_facts(job.layers),
         "skipped_layers": [
             {"name": layer.name, "level": layer.level, "reason": _SKIPPED} for layer in job.skipped
         ],
@@ -340,26 +312,13 @@ def _edit(job: _Job, base: str, below: list[dict[str, Any]], name: str | None) -
             "features": job.feature_seconds,
             "solve": sum(solution.seconds for solution in found),
         },
-        "versions": _versions(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "made_on_top_of": below,
     }
+    if others:
+        provenance["other_slices"] = others
     return Edit(
         name=name or f"{solver['name']} {'+'.join(layer.level for layer in job.layers)}",
         deltas={layer: s.delta.detach().cpu() for layer, s in zip(names, found, strict=True)},
         provenance=provenance,
         losses={layer: list(s.losses) for layer, s in zip(names, found, strict=True)},
     )
-
-
-def _versions() -> dict[str, str]:
-    import torch
-
-    from napari_fossiledit import __version__
-
-    return {
-        "napari-fossiledit": __version__,
-        "torch": str(torch.__version__),
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }
