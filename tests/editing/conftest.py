@@ -106,17 +106,30 @@ class TinySegmenter:
     def predict_mask_thresholds(
         self, image: NDArray[np.uint8], mask_thresholds: Sequence[float], **options: float
     ) -> list[Instances]:
-        return [self.predict(image) for _ in mask_thresholds]
+        found = self.predict(image)  # one pass for all
+        return [found for _ in mask_thresholds]
+
+    def editable_tensors(self) -> dict[str, tuple[int, ...]]:
+        shapes = {}
+        for name, module in self._modules().items():
+            shapes[name] = tuple(module.weight.shape)
+            shapes[f"{name}.bias"] = tuple(module.bias.shape)
+        return shapes
+
+    def _tensor(self, name: str) -> torch.Tensor:
+        layer = name.removesuffix(".bias")
+        module = self._modules()[layer]
+        return module.weight if layer == name else module.bias
 
     def weight(self, layer: str) -> torch.Tensor:
-        return self._modules()[layer].weight.detach().clone()
+        return self._tensor(layer).detach().clone()
 
     def bias(self, layer: str) -> torch.Tensor | None:
         return self._modules()[layer].bias.detach().clone()
 
     def set_weight(self, layer: str, weight: torch.Tensor) -> None:
         with self.lock, torch.no_grad():
-            self._modules()[layer].weight.copy_(weight)
+            self._tensor(layer).copy_(weight)
 
     def fingerprint(self) -> str:
         digest = hashlib.sha256()

@@ -13,7 +13,6 @@ import functools
 import hashlib
 import importlib.util
 import re
-import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,17 +24,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_fossiledit import progress
-from napari_fossiledit.errors import InputError, ModelError
-from napari_fossiledit.instances import Instances
-from napari_fossiledit.models.classes import check_classes
+from napari_fossiledit.errors import ModelError
 from napari_fossiledit.models.detectron2_rcnn import class_names_of, facts_of
 from napari_fossiledit.models.detectron2_weights import check, digest, relevant
 from napari_fossiledit.models.device import plain_memory_errors
-from napari_fossiledit.models.hooks import add_checkpoints, capture
-from napari_fossiledit.models.paste import paste_masks
+from napari_fossiledit.models.hooks import capture
 from napari_fossiledit.models.preprocess import check_image
+from napari_fossiledit.models.rcnn import RCNN, RPN, Found
 from napari_fossiledit.models.segmenter import EditableLayer, KeyValue, Limits
-from napari_fossiledit.models.torchvision_rcnn import RPN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -205,7 +201,7 @@ def _other_version(config: Detectron2Config, why: str) -> ModelError:
 # The segmenter
 
 
-class Detectron2Native:
+class Detectron2Native(RCNN):
     """detectron2's own Mask R-CNN behind the `Segmenter` protocol (see `load_native`).
 
     Parameters
@@ -237,53 +233,15 @@ class Detectron2Native:
         class_names: Sequence[str],
         device: torch.device | str = "cpu",
     ) -> None:
-        self._name = name
-        self._class_names = tuple(class_names)
-        self._fossil_classes = tuple(range(len(self._class_names)))
-        self._lock = threading.RLock()
-        self._device = torch.device(device)
+        super().__init__(model, name=name, class_names=class_names, device=device)
         self.config = config
         self.source = source
-        with plain_memory_errors(self._device, f"the model {name}"):
-            self.model: Any = model.to(self._device).eval().requires_grad_(False)
-        add_checkpoints(self.model)
         self._layers = self._find_layers()
-
-    @property
-    def name(self) -> str:
-        """A short name for people."""
-        return self._name
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the foreground classes."""
-        return self._class_names
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights lie."""
-        return self._device
-
-    @property
-    def lock(self) -> threading.RLock:
-        """Held while weights are read or written."""
-        return self._lock
 
     @property
     def parameter_count(self) -> int:
         """Number of weights, the frozen norms' included."""
         return sum(tensor.numel() for tensor in self._state().values())
-
-    @property
-    def fossil_classes(self) -> tuple[int, ...]:
-        """Numbers of the classes that count as the fossil; of others nothing is predicted."""
-        return self._fossil_classes
-
-    @fossil_classes.setter
-    def fossil_classes(self, numbers: Sequence[int]) -> None:
-        wanted = check_classes(numbers, self._class_names, self._name)
-        with self._lock:
-            self._fossil_classes = wanted
 
     @property
     def limits(self) -> Limits:
@@ -297,68 +255,15 @@ class Detectron2Native:
 
     # Prediction
 
-    def predict(
-        self,
-        image: NDArray[np.uint8],
-        *,
-        score_threshold: float = 0.0,
-        max_detections: int = 500,
-        mask_threshold: float = 0.5,
-    ) -> Instances:
-        """Find the instances of a (y, x, 3) uint8 RGB slice, highest score first.
-
-        Parameters
-        ----------
-        image : (y, x, 3) uint8
-        score_threshold : float
-            Detections below it are dropped before their masks are computed; nothing below
-            `limits` is found in any case.
-        max_detections : int
-            At most so many, the highest scores, within `limits`.
-        mask_threshold : float
-            A pixel belongs to a mask where its probability is at least this.
-
-        Raises
-        ------
-        InputError
-            If the image or a setting cannot be used.
-        OutOfMemoryError
-            If the device has too little memory for the slice.
-        Cancelled
-            If the running task was cancelled; the model is as it was.
-        """
-        return self.predict_mask_thresholds(
-            image,
-            [mask_threshold],
-            score_threshold=score_threshold,
-            max_detections=max_detections,
-        )[0]
-
-    def predict_mask_thresholds(
-        self,
-        image: NDArray[np.uint8],
-        mask_thresholds: Sequence[float],
-        *,
-        score_threshold: float = 0.0,
-        max_detections: int = 500,
-    ) -> list[Instances]:
-        """One forward pass, the same detections cut at each mask threshold (see `predict`)."""
-        check_image(image)
-        for what, value in (("score", score_threshold), *(("mask", t) for t in mask_thresholds)):
-            if not 0.0 <= value <= 1.0:
-                raise InputError(f"A {what} threshold must lie between 0 and 1, not {value}.")
-        if max_detections < 1:
-            raise InputError(f"max_detections must be at least 1, not {max_detections}.")
+    def _find(self, image: NDArray[np.uint8], score_threshold: float, max_detections: int) -> Found:
         shape = (int(image.shape[0]), int(image.shape[1]))
-        with self._computing(image):
-            found, placed, features = self._detect(image, shape, score_threshold, max_detections)
-            grids = self._mask_grids(found, features)
-            del features
-            boxes = placed.cpu().numpy().astype(np.float32)
-            scores = found.scores.cpu().numpy().astype(np.float32)
-            classes = found.pred_classes.cpu().numpy().astype(np.int64)
-        cut = paste_masks(grids, boxes, shape, mask_thresholds)
-        return [Instances(shape, boxes, scores, classes, crops) for crops in cut]
+        found, placed, features = self._detect(image, shape, score_threshold, max_detections)
+        return Found(
+            placed.cpu().numpy().astype(np.float32),
+            found.scores.cpu().numpy().astype(np.float32),
+            found.pred_classes.cpu().numpy().astype(np.int64),
+            self._mask_grids(found, features),
+        )
 
     def _detect(
         self, image: NDArray[np.uint8], shape: tuple[int, int], score_threshold: float, most: int
@@ -449,10 +354,7 @@ class Detectron2Native:
                 level = int(number[1])
                 layers.append(self._layer(f"backbone.{name}", f"P{level}", 2**level))
         if not layers:
-            raise ModelError(
-                f"The model {self._name} has no feature pyramid (FPN) with 3x3 convolutions, so "
-                "nothing in it can be rewritten: choose a Mask R-CNN with FPN."
-            )
+            raise self._no_pyramid()
         layers.sort(key=lambda layer: layer.stride)
         root = "proposal_generator.rpn_head.conv"
         first = root if hasattr(self.model.get_submodule(root), "weight") else f"{root}.conv0"
@@ -484,7 +386,7 @@ class Detectron2Native:
         known = {layer.name: layer for layer in self._layers}
         names = [n for n in known if known[n].level != RPN] if layers is None else list(layers)
         for name in names:
-            self._known(name)
+            self._known(name, known)
         pyramid_layers = [n for n in names if known[n].level != RPN]
         with self._computing(image), capture(self.model, pyramid_layers) as seen:
             images = self._prepare(image)
@@ -503,42 +405,13 @@ class Detectron2Native:
 
     # Weights
 
-    def weight(self, layer: str) -> Tensor:
-        """A copy of the layer's weight (out, in, kh, kw)."""
-        with self._lock:
-            copy: Tensor = self._convolution(layer).weight.detach().clone()
-            return copy
-
-    def bias(self, layer: str) -> Tensor | None:
-        """A copy of the layer's bias (out,), or None."""
-        with self._lock:
-            bias = self._convolution(layer).bias
-            return None if bias is None else bias.detach().clone()
-
-    def set_weight(self, layer: str, weight: Tensor) -> None:
-        """Overwrite the layer's weight in place; it keeps the model's dtype and device.
-
-        Raises
-        ------
-        ModelError
-            If there is no such layer or the shape is another one.
-        """
-        with self._lock, torch.no_grad():
-            own = self._convolution(layer).weight
-            if own.shape != weight.shape:
-                raise ModelError(
-                    f"The layer {layer} has a weight of shape {tuple(own.shape)}, not "
-                    f"{tuple(weight.shape)}: the edit was made for another model."
-                )
-            own.copy_(weight)
-
     def tensors(self) -> dict[str, Tensor]:
         """What may differ from the file, under detectron2's names: float32, in main memory."""
         with self._lock, torch.no_grad():
             found = {}
-            for layer in self._layers:
-                weight = self._convolution(layer.name).weight.detach()
-                found[f"{layer.name}.weight"] = weight.to("cpu", torch.float32, copy=True)
+            for name in self.editable_tensors():
+                tensor = self._tensor(name).detach()
+                found[self.own_name(name)] = tensor.to("cpu", torch.float32, copy=True)
             return found
 
     def _state(self) -> dict[str, Tensor]:
@@ -549,15 +422,3 @@ class Detectron2Native:
         with self._lock, torch.no_grad():
             lines = [digest(name, tensor) for name, tensor in sorted(self._state().items())]
         return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-    def _convolution(self, layer: str) -> Any:
-        self._known(layer)
-        return self.model.get_submodule(layer)
-
-    def _known(self, layer: str) -> None:
-        known = [own.name for own in self._layers]
-        if layer not in known:
-            raise ModelError(
-                f"The model {self._name} has no editable layer {layer!r}: choose one of "
-                f"{', '.join(known)}."
-            )

@@ -16,6 +16,7 @@ from napari_fossiledit.models import detectron2_weights
 from napari_fossiledit.models.detectron2_config import Detectron2Config
 from napari_fossiledit.models.detectron2_network import build
 from napari_fossiledit.models.preprocess import Preprocess
+from napari_fossiledit.models.rcnn import BIAS
 from napari_fossiledit.models.segmenter import Limits
 from napari_fossiledit.models.torchvision_rcnn import TorchvisionRCNN
 from napari_fossiledit.models.weights_file import WeightsFile
@@ -87,13 +88,21 @@ class Detectron2RCNN(TorchvisionRCNN):
                 found = detectron2_weights.from_network(state, self.config)
             else:
                 found = {
-                    f"{layer.name}.weight": self._convolution(layer.name).weight
-                    for layer in self.editable_layers()
+                    name if name.endswith(BIAS) else f"{name}.weight": self._tensor(name)
+                    for name in self.editable_tensors()
                 }
             return {
                 key: tensor.detach().to("cpu", torch.float32).contiguous().clone()
                 for key, tensor in found.items()
             }
+
+    def _head_tensors(self) -> dict[str, Tensor]:
+        """None: the heads' tensors have another layout in detectron2's files."""
+        return {}
+
+    def _may_change(self, name: str) -> bool:
+        """Not a bias that holds a folded norm: detectron2's files have none."""
+        return name in self._lines
 
     def fingerprint(self) -> str:
         """Sha256 over detectron2's tensors as they are now: the same in either backend."""

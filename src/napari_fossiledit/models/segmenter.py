@@ -150,8 +150,18 @@ class Segmenter(Protocol):
     ) -> dict[str, KeyValue]:
         """Keys and values of the named layers (default: all editable ones): one backbone pass."""
 
+    def editable_tensors(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of all tensors that an edit may change, by name.
+
+        The weight of an editable layer has the layer's name, its bias that name and ``.bias``;
+        tensors of the heads follow where they can be fitted.
+        """
+
     def weight(self, layer: str) -> torch.Tensor:
-        """A copy of the layer's weight (out, in, kh, kw), on the segmenter's device."""
+        """A copy of the layer's weight (out, in, kh, kw), on the segmenter's device.
+
+        Other names of `editable_tensors` may be given as well, here and to `set_weight`.
+        """
 
     def bias(self, layer: str) -> torch.Tensor | None:
         """A copy of the layer's bias (out,), or None."""

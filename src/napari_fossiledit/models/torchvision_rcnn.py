@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,26 +12,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from napari_fossiledit.errors import InputError, ModelError
-from napari_fossiledit.instances import Instances
-from napari_fossiledit.models.classes import check_classes
 from napari_fossiledit.models.detect import Detections, detect, mask_grids, propose
 from napari_fossiledit.models.device import plain_memory_errors
-from napari_fossiledit.models.hooks import add_checkpoints, capture
-from napari_fossiledit.models.paste import paste_masks
+from napari_fossiledit.models.hooks import capture
 from napari_fossiledit.models.preprocess import NetworkInput, Preprocess, check_image
+from napari_fossiledit.models.rcnn import BIAS, RCNN, RPN, Found
 from napari_fossiledit.models.segmenter import EditableLayer, KeyValue, Limits
 
-__all__ = ["RPN", "TorchvisionRCNN"]
-
-RPN = "RPN"
-"""Level name of the region proposal network's convolution, which reads all levels."""
+__all__ = ["TorchvisionRCNN"]
 
 _PROBE_SIZE = 128  # px; a blank image of this size tells each layer's stride
 _MOST_PROPOSALS = 2000
 
 
-class TorchvisionRCNN:
+class TorchvisionRCNN(RCNN):
     """A `torchvision.models.detection.MaskRCNN` behind the `Segmenter` protocol.
 
     Parameters
@@ -50,7 +42,7 @@ class TorchvisionRCNN:
         Proposals per pixel of the network's input; the network's own number is the least. For
         models that take slices at their own resolution, where a large slice holds more fossils.
     metadata : dict, optional
-        What `checkpoint.save` writes beside the weights.
+        What `lite.save` writes beside the weights.
     layer_names : mapping of str to str, optional
         Names that people know, by the network's own name, of layers that have another one.
     limits : Limits, optional
@@ -66,11 +58,6 @@ class TorchvisionRCNN:
         The file that the weights came from.
     trained : bool
         Whether all weights may differ from that file, not the editable layers' alone.
-
-    Notes
-    -----
-    `lock` is held whenever weights are read or written. A forward pass stops within the time of
-    one module once the running task is cancelled.
     """
 
     def __init__(
@@ -88,47 +75,18 @@ class TorchvisionRCNN:
         facts: Mapping[str, str] | None = None,
         channels_last: bool = False,
     ) -> None:
-        self._name = name
-        self._class_names = tuple(class_names)
-        self._fossil_classes = tuple(range(len(self._class_names)))
+        super().__init__(model, name=name, class_names=class_names, device=device)
         self._public = dict(layer_names or {})
         self._own = {public: own for own, public in self._public.items()}
         self._limits = limits
         self._facts = dict(facts or {})
-        self.source: Path | None = None
         self.trained = False
-        self._lock = threading.RLock()
-        self._device = torch.device(device)
         self.preprocess = preprocess
         self.proposal_density = proposal_density
         self.metadata = dict(metadata or {})
-        with plain_memory_errors(self._device, f"the model {name}"):
-            self.model: Any = model.to(self._device).eval().requires_grad_(False)
-            if channels_last and self._device.type == "cpu":
-                self.model.to(memory_format=torch.channels_last)
-        add_checkpoints(self.model)
+        if channels_last and self._device.type == "cpu":
+            self.model.to(memory_format=torch.channels_last)
         self._layers: list[EditableLayer] | None = None
-
-    @property
-    def name(self) -> str:
-        """A short name for people."""
-        return self._name
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the foreground classes."""
-        return self._class_names
-
-    @property
-    def fossil_classes(self) -> tuple[int, ...]:
-        """Numbers of the classes that count as the fossil; of others nothing is predicted."""
-        return self._fossil_classes
-
-    @fossil_classes.setter
-    def fossil_classes(self, numbers: Sequence[int]) -> None:
-        wanted = check_classes(numbers, self._class_names, self._name)
-        with self._lock:
-            self._fossil_classes = wanted
 
     @property
     def limits(self) -> Limits:
@@ -145,85 +103,21 @@ class TorchvisionRCNN:
         self._facts[title] = text
 
     @property
-    def device(self) -> torch.device:
-        """Where the weights lie."""
-        return self._device
-
-    @property
-    def lock(self) -> threading.RLock:
-        """Held while weights are read or written."""
-        return self._lock
-
-    @property
     def parameter_count(self) -> int:
         """Number of weights."""
         return sum(p.numel() for p in self.model.parameters())
 
     # Prediction
 
-    def predict(
-        self,
-        image: NDArray[np.uint8],
-        *,
-        score_threshold: float = 0.0,
-        max_detections: int = 500,
-        mask_threshold: float = 0.5,
-    ) -> Instances:
-        """Find the instances of a (y, x, 3) uint8 RGB slice, highest score first.
-
-        Parameters
-        ----------
-        image : (y, x, 3) uint8
-        score_threshold : float
-            Detections below it, or below the model's own limit, are dropped before their masks
-            are computed.
-        max_detections : int
-            At most so many, the highest scores, and no more than the model's own limit.
-        mask_threshold : float
-            A pixel belongs to a mask where its probability is at least this.
-
-        Raises
-        ------
-        InputError
-            If the image or a setting cannot be used.
-        OutOfMemoryError
-            If the device has too little memory for the slice.
-        Cancelled
-            If the running task was cancelled; the model is as it was.
-        """
-        return self.predict_mask_thresholds(
-            image,
-            [mask_threshold],
-            score_threshold=score_threshold,
-            max_detections=max_detections,
-        )[0]
-
-    def predict_mask_thresholds(
-        self,
-        image: NDArray[np.uint8],
-        mask_thresholds: Sequence[float],
-        *,
-        score_threshold: float = 0.0,
-        max_detections: int = 500,
-    ) -> list[Instances]:
-        """One forward pass, the same detections cut at each mask threshold (see `predict`)."""
-        check_image(image)
-        for what, value in (("score", score_threshold), *(("mask", t) for t in mask_thresholds)):
-            if not 0.0 <= value <= 1.0:
-                raise InputError(f"A {what} threshold must lie between 0 and 1, not {value}.")
-        if max_detections < 1:
-            raise InputError(f"max_detections must be at least 1, not {max_detections}.")
-        with self._computing(image):
-            found, grids, given = self._forward(image, score_threshold, max_detections)
-            boxes = found.boxes.cpu().numpy().astype(np.float32)
-            scores = found.scores.cpu().numpy().astype(np.float32)
-            classes = found.labels.cpu().numpy().astype(np.int64) - 1
+    def _find(self, image: NDArray[np.uint8], score_threshold: float, max_detections: int) -> Found:
+        found, grids, given = self._forward(image, score_threshold, max_detections)
+        boxes = found.boxes.cpu().numpy().astype(np.float32)
+        scores = found.scores.cpu().numpy().astype(np.float32)
+        classes = found.labels.cpu().numpy().astype(np.int64) - 1
         rows, columns = (o / c for o, c in zip(given.original, given.content, strict=True))
         boxes = boxes * np.array([columns, rows, columns, rows], np.float32)
         real = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-        boxes, scores, classes, grids = boxes[real], scores[real], classes[real], grids[real]
-        cut = paste_masks(grids, boxes, given.original, mask_thresholds)
-        return [Instances(given.original, boxes, scores, classes, crops) for crops in cut]
+        return Found(boxes[real], scores[real], classes[real], grids[real])
 
     def _forward(
         self, image: NDArray[np.uint8], score_threshold: float, max_detections: int
@@ -279,10 +173,7 @@ class TorchvisionRCNN:
     def _find_layers(self) -> list[EditableLayer]:
         found = _convolutions(self.model, "backbone.fpn.layer_blocks")
         if not found:
-            raise ModelError(
-                f"The model {self._name} has no feature pyramid (FPN) with 3x3 convolutions, so "
-                "nothing in it can be rewritten: choose a Mask R-CNN with FPN."
-            )
+            raise self._no_pyramid()
         blank = np.zeros((_PROBE_SIZE, _PROBE_SIZE, 3), np.uint8)
         with self._computing(blank), capture(self.model, found) as seen:
             self.model.backbone(torch.zeros(1, 3, _PROBE_SIZE, _PROBE_SIZE, device=self._device))
@@ -337,35 +228,6 @@ class TorchvisionRCNN:
 
     # Weights
 
-    def weight(self, layer: str) -> Tensor:
-        """A copy of the layer's weight (out, in, kh, kw)."""
-        with self._lock:
-            copy: Tensor = self._convolution(layer).weight.detach()
-            return copy.clone(memory_format=torch.contiguous_format)
-
-    def bias(self, layer: str) -> Tensor | None:
-        """A copy of the layer's bias (out,), or None."""
-        with self._lock:
-            bias = self._convolution(layer).bias
-            return None if bias is None else bias.detach().clone()
-
-    def set_weight(self, layer: str, weight: Tensor) -> None:
-        """Overwrite the layer's weight in place; it keeps the model's dtype and device.
-
-        Raises
-        ------
-        ModelError
-            If there is no such layer or the shape is another one.
-        """
-        with self._lock, torch.no_grad():
-            own = self._convolution(layer).weight
-            if own.shape != weight.shape:
-                raise ModelError(
-                    f"The layer {layer} has a weight of shape {tuple(own.shape)}, not "
-                    f"{tuple(weight.shape)}: the edit was made for another model."
-                )
-            own.copy_(weight)
-
     def load_weights(self, state: dict[str, Tensor]) -> None:
         """Overwrite all weights at once, e.g. after training; names and shapes must match."""
         with self._lock, torch.no_grad():
@@ -382,16 +244,16 @@ class TorchvisionRCNN:
                 digest.update(flat.view(torch.uint8).numpy().data)
         return digest.hexdigest()
 
-    def _convolution(self, layer: str) -> Any:
-        self._known(layer, {known.name for known in self.editable_layers()})
-        return self.model.get_submodule(self._own.get(layer, layer))
+    def _own_layer(self, layer: str) -> str:
+        return self._own.get(layer, layer)
 
-    def _known(self, layer: str, known: Iterable[str]) -> None:
-        if layer not in known:
-            raise ModelError(
-                f"The model {self._name} has no editable layer {layer!r}: choose one of "
-                f"{', '.join(known)}."
-            )
+    def _head_tensors(self) -> dict[str, Tensor]:
+        found = {}
+        for root in ("rpn", "roi_heads"):
+            for name, tensor in self.model.get_submodule(root).named_parameters():
+                layer, _, kind = f"{root}.{name}".rpartition(".")
+                found[layer if kind == "weight" else layer + BIAS] = tensor
+        return found
 
 
 def _convolutions(model: nn.Module, root: str) -> list[str]:

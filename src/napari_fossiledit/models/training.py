@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +19,7 @@ from napari_fossiledit.errors import InputError
 from napari_fossiledit.instances import LabelledSlice
 from napari_fossiledit.models.augment import Augment, draw_view, targets_of
 from napari_fossiledit.models.device import plain_memory_errors
+from napari_fossiledit.models.student import own_random, seeded_state
 from napari_fossiledit.models.torchvision_rcnn import TorchvisionRCNN
 from napari_fossiledit.progress import Progress, Task
 
@@ -116,13 +116,13 @@ def train_task(
     optimiser = _optimiser(model, settings)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: _rate(i, settings))
     rng = np.random.default_rng(settings.seed)
-    state = _seeded_state(settings.seed)
+    state = seeded_state(settings.seed)
     parts: list[dict[str, float]] = []
     begun = time.perf_counter()
     for step in range(settings.steps):
         progress.checkpoint()
         views = [draw_view(piece, settings.augment, rng) for piece in _draw(slices, settings, rng)]
-        with plain_memory_errors(device, "training"), torch.enable_grad(), _own_random(state):
+        with plain_memory_errors(device, "training"), torch.enable_grad(), own_random(state):
             losses = _losses(model, segmenter, views)
             total = torch.stack(list(losses.values())).sum()
             optimiser.zero_grad(set_to_none=True)
@@ -186,20 +186,3 @@ def _losses(model: Any, segmenter: TorchvisionRCNN, views: Sequence[Any]) -> dic
         "box": heads["loss_box_reg"],
         "mask": heads["loss_mask"],
     }
-
-
-def _seeded_state(seed: int) -> list[Tensor]:
-    """A state of torch's CPU generator, boxed, so that steps can carry it on."""
-    return [torch.Generator(device="cpu").manual_seed(seed).get_state()]
-
-
-@contextmanager
-def _own_random(state: list[Tensor]) -> Generator[None]:
-    """Let torchvision's samplers draw from ``state``, and give the caller his own back."""
-    callers = torch.get_rng_state()
-    torch.set_rng_state(state[0])
-    try:
-        yield
-    finally:
-        state[0] = torch.get_rng_state()
-        torch.set_rng_state(callers)
