@@ -144,7 +144,11 @@ def test_other_contents_are_refused(tmp_path):
         save_file(DELTA, path, metadata=metadata)
         with pytest.raises(EditError, match="damaged"):
             load_edit(path)
-    for arrays in ({}, {"a": np.zeros(3, np.float32)}, {"a": np.zeros((1, 1, 1, 1), np.int32)}):
+    for arrays in (
+        {},
+        {"a": np.zeros((1,) * 5, np.float32)},
+        {"a": np.zeros((1, 1, 1, 1), np.int32)},
+    ):
         save_file(arrays, path, metadata=facts_of())
         with pytest.raises(EditError, match="damaged"):
             load_edit(path)

@@ -11,13 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_fossiledit.editing import solvers
+    from napari_fossiledit.editing.correcting import correct, correct_task
     from napari_fossiledit.editing.edit import Edit
     from napari_fossiledit.editing.edit_file import load_edit, save_edit
     from napari_fossiledit.editing.edit_stack import EditEntry, EditStack
     from napari_fossiledit.editing.features import Captured, capture, layer_mask, pool_mask
     from napari_fossiledit.editing.layers import default_layers, output_layers
+    from napari_fossiledit.editing.merging import merge_edits
     from napari_fossiledit.editing.rewriting import rewrite, rewrite_task
-    from napari_fossiledit.editing.settings import L1, Adam, LowRank, Ridge, solver_from_dict
+    from napari_fossiledit.editing.settings import (
+        L1,
+        Adam,
+        Distil,
+        Labels,
+        LowRank,
+        Ridge,
+        solver_from_dict,
+    )
     from napari_fossiledit.editing.several import rewrite_several, rewrite_several_task
     from napari_fossiledit.editing.sources import Source
     from napari_fossiledit.editing.strength import (
@@ -30,9 +40,11 @@ _HOMES = {
     "L1": "settings",
     "Adam": "settings",
     "Captured": "features",
+    "Distil": "settings",
     "Edit": "edit",
     "EditEntry": "edit_stack",
     "EditStack": "edit_stack",
+    "Labels": "settings",
     "LowRank": "settings",
     "Ridge": "settings",
     "Source": "sources",
@@ -40,10 +52,13 @@ _HOMES = {
     "capture": "features",
     "choose_strength": "strength",
     "choose_strength_task": "strength",
+    "correct": "correcting",
+    "correct_task": "correcting",
     "default_layers": "layers",
     "output_layers": "layers",
     "layer_mask": "features",
     "load_edit": "edit_file",
+    "merge_edits": "merging",
     "pool_mask": "features",
     "rewrite": "rewriting",
     "rewrite_several": "several",
@@ -57,9 +72,11 @@ __all__ = [
     "L1",
     "Adam",
     "Captured",
+    "Distil",
     "Edit",
     "EditEntry",
     "EditStack",
+    "Labels",
     "LowRank",
     "Ridge",
     "Source",
@@ -67,9 +84,12 @@ __all__ = [
     "capture",
     "choose_strength",
     "choose_strength_task",
+    "correct",
+    "correct_task",
     "default_layers",
     "layer_mask",
     "load_edit",
+    "merge_edits",
     "output_layers",
     "pool_mask",
     "rewrite",

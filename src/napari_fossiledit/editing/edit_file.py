@@ -18,7 +18,7 @@ from napari_fossiledit.errors import EditError, OutputError
 __all__ = ["load_edit", "save_edit"]
 
 _KEY = "fossiledit_edit"  # of the header's metadata
-_FORMAT = 1
+_CONVOLUTIONS, _ANY = 1, 2  # formats: convolutions' weights alone; biases and heads as well
 _START = b'{"__metadata__"'
 _LONGEST_HEADER = 100_000_000
 
@@ -40,8 +40,10 @@ def save_edit(edit: Edit, path: str | Path) -> Path:
     from safetensors.numpy import save
 
     path = Path(path)
+    # Older versions of the program read only the first: they are not shut out without need.
+    convolutions = all(delta.ndim == 4 for delta in edit.deltas.values())
     facts = {
-        "format": _FORMAT,
+        "format": _CONVOLUTIONS if convolutions else _ANY,
         "name": edit.name,
         "strength": edit.strength,
         "provenance": edit.provenance,
@@ -146,7 +148,7 @@ def _facts(header: dict[str, Any], path: Path) -> dict[str, Any]:
         raise _truncated(path) from None
     if not isinstance(facts, dict):
         raise _truncated(path)
-    if facts.get("format") != _FORMAT:
+    if facts.get("format") not in (_CONVOLUTIONS, _ANY):
         raise EditError(
             f"The edit file {path.name} was written by another version of the program: "
             "update napari-fossiledit."
@@ -181,7 +183,7 @@ def _deltas(content: bytes, path: Path) -> dict[str, Any]:
         arrays = load(content)
     except (SafetensorError, KeyError, ValueError, TypeError):
         raise _truncated(path) from None
-    if not arrays or any(a.dtype != np.float32 or a.ndim != 4 for a in arrays.values()):
+    if not arrays or any(a.dtype != np.float32 or not 1 <= a.ndim <= 4 for a in arrays.values()):
         raise _truncated(path)
     for layer, array in arrays.items():
         if not math.isfinite(float(np.abs(array).max(initial=0.0))):

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_fossiledit.editing.correcting import distilled_task
 from napari_fossiledit.editing.edit import Edit
 from napari_fossiledit.editing.layers import choose_layers, depends_on_outputs
 from napari_fossiledit.editing.provenance import edits_below, layer_facts, made_by
-from napari_fossiledit.editing.settings import Ridge, SolverSettings
+from napari_fossiledit.editing.settings import Distil, Labels, Ridge, SolverSettings
 from napari_fossiledit.editing.sources import Source, capture_all, edit_masks, fossil_mask
 from napari_fossiledit.errors import InputError
 from napari_fossiledit.progress import Progress, Task, checkpoint, mapped, run
@@ -61,7 +62,7 @@ def rewrite(
     fossils: NDArray[Any],
     *,
     layers: Iterable[str] | None = None,
-    solver: SolverSettings | None = None,
+    solver: SolverSettings | Distil | None = None,
     keep: Keep = (),
     name: str | None = None,
 ) -> Edit:
@@ -82,8 +83,9 @@ def rewrite(
     layers : iterable of str, optional
         Names from ``segmenter.editable_layers()``; default: the finest output convolution of
         the FPN alone (`default_layers`).
-    solver : Ridge, L1, LowRank or Adam, optional
+    solver : Ridge, L1, LowRank, Adam or Distil, optional
         Default: ``Ridge(damping=0.1)``, with ``keep_weight=1`` where slices to keep are given.
+        `Distil` takes all output convolutions by default.
     keep : sequence of (image, fossils)
         Other labelled slices whose fossils' features shall stay; those of the edited slice are
         added when the solver has a keep weight.
@@ -116,7 +118,7 @@ def rewrite_task(
     fossils: NDArray[Any],
     *,
     layers: Iterable[str] | None = None,
-    solver: SolverSettings | None = None,
+    solver: SolverSettings | Distil | None = None,
     keep: Keep = (),
     name: str | None = None,
 ) -> Task[Edit]:
@@ -134,7 +136,7 @@ def rewrite_sources_task(
     sources: Sequence[Source],
     *,
     layers: Iterable[str] | None = None,
-    solver: SolverSettings | None = None,
+    solver: SolverSettings | Distil | None = None,
     keep: Keep = (),
     name: str | None = None,
 ) -> Task[Edit]:
@@ -144,6 +146,11 @@ def rewrite_sources_task(
     """
     from napari_fossiledit.editing.edit_stack import EditStack
 
+    if isinstance(solver, Distil):
+        _check_sources(sources, solver, keep)
+        return (
+            yield from distilled_task(segmenter, sources, layers=layers, solver=solver, name=name)
+        )
     job = _check(segmenter, sources, layers, solver, keep)
     total = _PARTS * (len(job.layers) + 1)
     yield Progress(0, total, "Features of the original and the perturbed slice")
@@ -175,23 +182,31 @@ def _check(
     solver: SolverSettings | None,
     keep: Keep,
 ) -> _Job:
+    if isinstance(solver, Labels):
+        raise InputError(
+            "The solver labels fits to corrected labels, not to a painted slice: use correct."
+        )
+    if solver is None:
+        solver = Ridge(keep_weight=1.0 if len(keep) else 0.0)
+    _check_sources(sources, solver, keep)
+    chosen = choose_layers(segmenter, layers)
+    # Layers fed by other editable layers come last, to be solved on the keys that will be theirs.
+    chosen.sort(key=depends_on_outputs)
+    return _Job(segmenter, sources, chosen, solver, keep)
+
+
+def _check_sources(sources: Sequence[Source], solver: SolverSettings | Distil, keep: Keep) -> None:
     if not sources:
         raise InputError("There is no slice to make the edit from: give at least one.")
     for source in sources:
         source.check()
     for kept, labels in keep:
         fossil_mask(labels, kept, "The labels of a slice to keep")
-    if solver is None:
-        solver = Ridge(keep_weight=1.0 if len(keep) else 0.0)
-    elif len(keep) and not solver.uses_keep_set:
+    if len(keep) and not solver.uses_keep_set:
         raise InputError(
             "Slices to keep were given, but the solver gives them no weight: "
             "choose the solver ridge with a keep weight above 0."
         )
-    chosen = choose_layers(segmenter, layers)
-    # Layers fed by other editable layers come last, to be solved on the keys that will be theirs.
-    chosen.sort(key=depends_on_outputs)
-    return _Job(segmenter, sources, chosen, solver, keep)
 
 
 def _capture(job: _Job) -> tuple[dict[str, Captured], dict[str, torch.Tensor]]:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 __all__ = [
     "L1",
     "Adam",
+    "Distil",
     "KeepPairs",
+    "Labels",
     "LowRank",
     "Ridge",
     "Solver",
@@ -233,6 +235,101 @@ class Adam:
         return {"name": "adam", **settings}
 
 
+@dataclass(frozen=True)
+class Distil:
+    """Solver `distil`: the heads' own outputs on the painted slice, taught on the original.
+
+    Parameters
+    ----------
+    steps : int
+    lr : float
+        Adam's highest learning rate; it warms up over 5 steps and falls as a cosine.
+    biases : bool
+        Fit the chosen layers' biases, too.
+    heads : bool
+        Fit the heads (region proposals, boxes, masks), too.
+    """
+
+    steps: int = 30
+    lr: float = 2e-5
+    biases: bool = False
+    heads: bool = False
+
+    def __post_init__(self) -> None:
+        _check_fit(self.steps, self.lr)
+
+    @property
+    def uses_keep_set(self) -> bool:
+        """Never: the heads see the whole slice."""
+        return False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Name and settings."""
+        return {"name": "distil", **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Solver `labels`: the network's own losses on views of slices corrected by hand.
+
+    Parameters
+    ----------
+    steps : int
+    lr : float
+        Adam's highest learning rate; it warms up over 5 steps and falls as a cosine.
+    views : int
+        Random views of the slices, whose keys are computed once.
+    crop : int
+        Side of a view, in pixels as the network sees the slice.
+    scale : (float, float)
+        Range of the views' zoom.
+    gain : float
+        Each channel of a view is multiplied by 1 +- this.
+    biases : bool
+        Fit the chosen layers' biases, too.
+    heads : bool
+        Fit the heads (region proposals, boxes, masks), too.
+    seed : int
+        The same seed gives the same edit on one machine with the same number of threads.
+    """
+
+    steps: int = 30
+    lr: float = 1e-4
+    views: int = 8
+    crop: int = 256
+    scale: tuple[float, float] = (0.85, 1.3)
+    gain: float = 0.12
+    biases: bool = False
+    heads: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_fit(self.steps, self.lr)
+        if self.views < 1 or self.crop < 32:
+            raise InputError(
+                "The solver labels needs at least one view, of at least 32 pixels' side, not "
+                f"{self.views} of {self.crop}."
+            )
+        low, high = self.scale
+        if not 0.1 <= low <= high <= 10:
+            raise InputError(
+                f"The views' zoom must lie between 0.1 and 10, the lower first, not {low:g} to "
+                f"{high:g}."
+            )
+        object.__setattr__(self, "scale", (float(low), float(high)))  # lists come from files
+
+    def to_dict(self) -> dict[str, Any]:
+        """Name and settings."""
+        return {"name": "labels", **asdict(self), "scale": list(self.scale)}
+
+
+def _check_fit(steps: int, lr: float) -> None:
+    if steps < 1:
+        raise InputError(f"At least one step is needed, not {steps}.")
+    if not 0 < lr < 1:
+        raise InputError(f"The rate must lie above 0 and below 1, not {lr}.")
+
+
 def _context(
     captured: Captured, mask: torch.Tensor, keep: Sequence[tuple[Any, Any]], rank: int
 ) -> torch.Tensor:
@@ -250,13 +347,15 @@ def _context(
     return context_directions(key, mask, second_moment([key, *others]), rank)
 
 
-Solver: TypeAlias = Ridge | L1 | LowRank | Adam
+Solver: TypeAlias = Ridge | L1 | LowRank | Adam | Distil | Labels
 
-_SOLVERS: dict[str, type[Ridge] | type[L1] | type[LowRank] | type[Adam]] = {
+_SOLVERS: dict[str, type[Solver]] = {
     "ridge": Ridge,
     "l1": L1,
     "low_rank": LowRank,
     "adam": Adam,
+    "distil": Distil,
+    "labels": Labels,
 }
 
 

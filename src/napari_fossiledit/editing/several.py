@@ -13,7 +13,7 @@ from napari_fossiledit.errors import InputError
 from napari_fossiledit.progress import Task, part_of, run
 
 if TYPE_CHECKING:
-    from napari_fossiledit.editing.settings import SolverSettings
+    from napari_fossiledit.editing.settings import Distil, SolverSettings
     from napari_fossiledit.models.segmenter import Segmenter
 
 __all__ = ["HOW", "How", "rewrite_several", "rewrite_several_task"]
@@ -30,7 +30,7 @@ def rewrite_several(
     *,
     how: How = "jointly",
     layers: Iterable[str] | None = None,
-    solver: SolverSettings | None = None,
+    solver: SolverSettings | Distil | None = None,
     keep: Keep = (),
     name: str | None = None,
 ) -> Edit:
@@ -71,7 +71,7 @@ def rewrite_several_task(
     *,
     how: How = "jointly",
     layers: Iterable[str] | None = None,
-    solver: SolverSettings | None = None,
+    solver: SolverSettings | Distil | None = None,
     keep: Keep = (),
     name: str | None = None,
 ) -> Task[Edit]:
@@ -93,7 +93,7 @@ def _in_sequence(
     segmenter: Segmenter,
     sources: Sequence[Source],
     layers: Sequence[str] | None,
-    solver: SolverSettings | None,
+    solver: SolverSettings | Distil | None,
     keep: Keep,
     name: str | None,
 ) -> Task[Edit]:

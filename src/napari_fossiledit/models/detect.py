@@ -21,7 +21,7 @@ from torchvision.ops.boxes import clip_boxes_to_image, remove_small_boxes
 from napari_fossiledit import progress
 from napari_fossiledit.models.regions import AlignedPool, pool_regions
 
-__all__ = ["Detections", "detect", "mask_grids", "propose"]
+__all__ = ["Detections", "detect", "mask_grids", "pool", "propose"]
 
 _CHUNK = 64  # regions per pass through a head: bounds memory and the time to cancel
 _SMALLEST = 1e-2  # px, as in torchvision
@@ -111,7 +111,7 @@ def propose(
     return kept
 
 
-def _pool(pooler: Any, features: dict[str, Tensor], boxes: Tensor, padded: tuple[int, int]) -> Any:
+def pool(pooler: Any, features: dict[str, Tensor], boxes: Tensor, padded: tuple[int, int]) -> Any:
     """RoIAlign of boxes at the level that suits their size (FPN paper, equation 1)."""
     if isinstance(pooler, AlignedPool):
         return pooler(features, [boxes], [padded])
@@ -152,7 +152,7 @@ def detect(
     logits, deltas = [], []
     for chunk in torch.split(proposals, getattr(heads, "box_chunk", 4 * _CHUNK)):
         progress.checkpoint()
-        hidden = heads.box_head(_pool(heads.box_roi_pool, features, chunk, padded))
+        hidden = heads.box_head(pool(heads.box_roi_pool, features, chunk, padded))
         logit, delta = heads.box_predictor(hidden)
         logits.append(logit)
         deltas.append(delta)
@@ -183,7 +183,7 @@ def mask_grids(
         progress.checkpoint()
         if not len(boxes):
             continue
-        hidden = heads.mask_head(_pool(heads.mask_roi_pool, features, boxes, padded))
+        hidden = heads.mask_head(pool(heads.mask_roi_pool, features, boxes, padded))
         logits = heads.mask_predictor(hidden)
         index = torch.arange(len(boxes), device=boxes.device)
         grids.append(logits[index, labels].sigmoid().cpu().numpy())

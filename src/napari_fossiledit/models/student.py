@@ -118,6 +118,10 @@ class Student:
             for name, tensor in self._free.items()
         }
 
+    def seen(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """Rows and columns at which the network sees a slice of this shape."""
+        return self._segmenter.preprocess.resized(shape)
+
     def keys(self, batch: Tensor, sizes: Sequence[tuple[int, int]]) -> Keys:
         """Keys of normalised, padded (n, 3, H, W) images: one pass through the body."""
         segmenter, fpn = self._segmenter, "backbone.fpn"

@@ -1,0 +1,217 @@
+"""Edits by fitting: `labels` (correct) and `distil`."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_fossiledit import editing, models, perturb
+from napari_fossiledit.editing.correcting import correct_task
+from napari_fossiledit.errors import EditError, InputError, ModelError
+from napari_fossiledit.instances import LabelledSlice
+from napari_fossiledit.models.backbone_lite import LiteConfig
+from napari_fossiledit.models.lite import new_lite
+from napari_fossiledit.models.student import Student
+from napari_fossiledit.models.torchvision_rcnn import TorchvisionRCNN
+
+TINY = LiteConfig(width=0.25, channels=16, box_width=24, mask_convolutions=1, proposals=40)
+SHORT = editing.Labels(steps=3, views=2, crop=64)
+
+
+def discs(seed: int) -> LabelledSlice:
+    rng = np.random.default_rng(seed)
+    image = rng.integers(40, 70, (96, 112, 3), dtype=np.uint8)
+    labels = np.zeros(image.shape[:2], np.int32)
+    y, x = np.mgrid[:96, :112]
+    for i, (cy, cx, r) in enumerate([(25, 30, 12), (65, 60, 16), (20, 75, 9)], start=1):
+        inside = (y - cy) ** 2 + (x - cx) ** 2 < r * r
+        labels[inside] = i
+        image[inside] = rng.integers(170, 220, (int(inside.sum()), 3), dtype=np.uint8)
+    return LabelledSlice(image, labels, name=f"discs {seed}")
+
+
+@pytest.fixture
+def model() -> TorchvisionRCNN:
+    return new_lite(TINY, name="tiny", class_names=("cup",), seed=0)
+
+
+def total_loss(model: TorchvisionRCNN, piece: LabelledSlice) -> float:
+    """The network's own loss on a slice, over fixed draws."""
+    student = Student(model, [])
+    keys = student.keys_of_image(piece.image)
+    from napari_fossiledit.models.augment import targets_of
+    from napari_fossiledit.models.student import own_random, seeded_state
+
+    state = seeded_state(0)
+    with torch.no_grad(), own_random(state):
+        found = [student.losses(keys, [targets_of(piece.labels, model.device)]) for _ in range(4)]
+    return float(np.mean([sum(float(v) for v in losses.values()) for losses in found]))
+
+
+def test_the_student_computes_what_the_model_computes(model: TorchvisionRCNN) -> None:
+    image = discs(0).image
+    student = Student(model, [])
+    mine = student.pyramid(student.keys_of_image(image))
+    given = model.preprocess(image, model.device)
+    with torch.no_grad():
+        theirs = model.model.backbone(given.tensor)
+    assert list(mine) == list(theirs)
+    assert all(torch.allclose(mine[name], theirs[name], atol=1e-6) for name in theirs)
+
+
+def test_correcting_lowers_the_loss_and_leaves_the_model(model: TorchvisionRCNN) -> None:
+    piece, before = discs(0), model.fingerprint()
+    edit = editing.correct(
+        model, [piece], solver=editing.Labels(steps=25, lr=3e-3, views=4, crop=96, heads=True)
+    )
+    assert model.fingerprint() == before
+    start = total_loss(model, piece)
+    with editing.EditStack.of(model).trial(edit) as set_strength:
+        set_strength(1.0)
+        end = total_loss(model, piece)
+    assert end < 0.8 * start
+    assert model.fingerprint() == before  # undone bit for bit
+    assert len(edit.losses["total"]) == 25
+
+
+def test_only_the_free_tensors_change(model: TorchvisionRCNN) -> None:
+    outputs = [layer.name for layer in editing.output_layers(model)]
+    plain = editing.correct(model, [discs(0)], solver=SHORT)
+    assert sorted(plain.deltas) == sorted(outputs)
+    one = editing.correct(
+        model,
+        [discs(0)],
+        layers=outputs[:1],
+        solver=editing.Labels(steps=3, views=2, crop=64, biases=True),
+    )
+    assert sorted(one.deltas) == [outputs[0], f"{outputs[0]}.bias"]
+    whole = editing.correct(
+        model, [discs(0)], solver=editing.Labels(steps=3, views=2, crop=64, heads=True)
+    )
+    heads = set(whole.deltas) - set(outputs)
+    assert "roi_heads.box_predictor.cls_score" in heads
+    assert "rpn.head.cls_logits.bias" in heads
+    assert all(bool(delta.abs().max() > 0) for delta in plain.deltas.values())
+
+
+def test_an_edit_of_heads_and_biases_goes_through_a_file(model: TorchvisionRCNN, tmp_path) -> None:
+    settings = editing.Labels(steps=3, views=2, crop=64, heads=True, biases=True)
+    edit = editing.correct(model, [discs(0)], solver=settings, rehearse=[discs(1)])
+    loaded = editing.load_edit(edit.save(tmp_path / "edit.safetensors"))
+    assert loaded.identity == edit.identity
+    assert editing.solver_from_dict(loaded.provenance["solver"]) == settings
+    assert loaded.has_seen(discs(0).image)
+    assert loaded.has_seen(discs(1).image)
+    before = model.fingerprint()
+    loaded.apply(model, 0.5)
+    assert model.fingerprint() != before
+    loaded.remove(model)
+    assert model.fingerprint() == before
+    other = new_lite(TINY, name="other", class_names=("cup",), seed=1)
+    with pytest.raises(EditError, match="another model"):
+        loaded.apply(other)
+
+
+def test_a_seed_gives_the_same_edit_and_the_caller_keeps_his_chance(model) -> None:
+    found = []
+    for callers in (1, 2):
+        torch.manual_seed(callers)
+        expected = torch.rand(3, generator=torch.Generator().manual_seed(callers))
+        found.append(editing.correct(model, [discs(0)], solver=SHORT))
+        assert torch.equal(torch.rand(3), expected)
+    assert found[0].identity == found[1].identity
+    other = editing.correct(
+        model, [discs(0)], solver=editing.Labels(steps=3, views=2, crop=64, seed=1)
+    )
+    assert other.identity != found[0].identity
+
+
+def test_cancelling_leaves_the_model_and_says_nothing_more(model: TorchvisionRCNN) -> None:
+    before = model.fingerprint()
+    task = correct_task(model, [discs(0)], solver=SHORT)
+    for step in task:
+        if "loss" in step.message:
+            break
+    task.close()
+    assert model.fingerprint() == before
+    assert not any(p.requires_grad for p in model.model.parameters())
+
+
+def test_distilling_an_unpainted_slice_changes_nothing(model: TorchvisionRCNN) -> None:
+    """The teacher is then the model itself, so the gradient is zero at the start."""
+    piece = discs(0)
+    student_loss = editing.rewrite(
+        model, piece.image, piece.image.copy(), piece.labels, solver=editing.Distil(steps=1)
+    )
+    largest = max(float(d.abs().max()) for d in student_loss.deltas.values())
+    painted = perturb.apply(piece.image, piece.fossils, perturb.Median())
+    real = editing.rewrite(
+        model, piece.image, painted, piece.labels, solver=editing.Distil(steps=1)
+    )
+    # Adam's first step is of the size of the rate wherever a gradient is above its epsilon.
+    assert largest <= 2e-5
+    gradients = {k: float((d.abs() > 1.9e-6).float().mean()) for k, d in real.deltas.items()}
+    none = {k: float((d.abs() > 1.9e-6).float().mean()) for k, d in student_loss.deltas.items()}
+    assert sum(gradients.values()) > sum(none.values())
+
+
+def test_distilling_lowers_the_loss_and_leaves_the_model() -> None:
+    model = models.load("demo")  # random weights say the same of every slice
+    piece, before = discs(0), model.fingerprint()
+    painted = perturb.apply(piece.image, piece.fossils, perturb.Median())
+    edit = editing.rewrite(
+        model, piece.image, painted, piece.labels, solver=editing.Distil(steps=8, lr=1e-4)
+    )
+    losses = edit.losses["total"]
+    assert losses[-1] < losses[0]
+    assert model.fingerprint() == before
+    assert edit.provenance["perturbation"]["target"] == "others"
+    assert edit.has_seen(piece.image)
+
+
+def test_several_slices_are_distilled_in_turn(model: TorchvisionRCNN) -> None:
+    sources = [
+        editing.Source(p.image, perturb.apply(p.image, p.fossils, perturb.Median()), p.labels)
+        for p in (discs(0), discs(1))
+    ]
+    edit = editing.rewrite_several(model, sources, solver=editing.Distil(steps=2))
+    assert all(edit.has_seen(source.image) for source in sources)
+
+
+def test_bad_input_is_told(model: TorchvisionRCNN, segmenter) -> None:
+    piece = discs(0)
+    bare = LabelledSlice(piece.image, np.zeros_like(piece.labels), name="bare")
+    with pytest.raises(InputError, match="no fossil"):
+        editing.correct(model, [bare])
+    with pytest.raises(InputError, match="at least one"):
+        editing.correct(model, [])
+    with pytest.raises(InputError, match="no editable layer 'nowhere'"):
+        editing.correct(model, [piece], layers=["nowhere"])
+    with pytest.raises(InputError, match="use correct"):
+        editing.rewrite(model, piece.image, piece.image, piece.labels, solver=editing.Labels())
+    with pytest.raises(ModelError, match="backend torchvision"):
+        editing.correct(segmenter, [piece])
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"steps": 0}, "At least one step"),
+        ({"lr": 0.0}, "rate must lie"),
+        ({"lr": float("nan")}, "rate must lie"),
+        ({"views": 0}, "at least one view"),
+        ({"crop": 8}, "32 pixels"),
+        ({"scale": (1.3, 0.8)}, "zoom"),
+    ],
+)
+def test_settings_out_of_range_are_told(settings, says) -> None:
+    with pytest.raises(InputError, match=says):
+        editing.Labels(**settings)
+
+
+def test_a_diverging_loss_is_told(model: TorchvisionRCNN) -> None:
+    with torch.no_grad():
+        model.model.rpn.head.cls_logits.weight.fill_(float("nan"))
+    with pytest.raises(ModelError, match="became infinite"):
+        editing.correct(model, [discs(0)], solver=SHORT)
