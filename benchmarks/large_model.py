@@ -1,7 +1,7 @@
-"""Memory and time of a detectron2 R101-FPN on a slice of 2000 x 3000 pixels with 500 instances.
+"""Memory and time of a detectron2 R101-FPN on a slice of 2000 x 3000 pixels: a prediction, an edit.
 
-The model has its full width and random weights, the slice its own resolution. Measured in a
-process of its own, from its start to the end of the prediction.
+The model has its full width and random weights, the slice its own resolution. Each is
+measured in a process of its own, from its start to its end.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from common import Row
 SHAPE = (2000, 3000)
 INSTANCES = 500
 MOST_GB = 6.0
+MOST_EDIT_GB = 8.0
 SETTINGS: dict[str, Any] = {
     "INPUT": {"MIN_SIZE_TEST": 0},
     "MODEL": {
@@ -88,6 +89,24 @@ def predict(folder: Path) -> None:
     print(json.dumps({"gb": _peak(), "seconds": seconds, "instances": len(found)}))
 
 
+def edit(folder: Path) -> None:
+    """Edit all four output convolutions by `ridge`; print peak memory in GB and seconds as JSON."""
+    from napari_fossiledit import editing, models, perturb
+
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (*SHAPE, 3), np.uint8)
+    fossils = np.zeros(SHAPE, bool)
+    for y, x in rng.integers(0, np.array(SHAPE) - 90, (200, 2)):
+        fossils[y : y + 60, x : x + 60] = True
+    segmenter = models.load(folder / "model_final.pth", device="cpu", backend="torchvision")
+    layers = [layer.name for layer in editing.output_layers(segmenter)]
+    painted = perturb.apply(image, fossils, perturb.Median())
+    started = time.perf_counter()
+    made = editing.rewrite(segmenter, image, painted, fossils, layers=layers)
+    seconds = time.perf_counter() - started
+    print(json.dumps({"gb": _peak(), "seconds": seconds, "layers": len(made.layers)}))
+
+
 def _peak() -> float:
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
@@ -98,19 +117,39 @@ def _peak() -> float:
 
 
 def measure() -> list[Row]:
-    """One row: the peak memory of the whole process."""
+    """The peak memory of the whole process, predicting and editing."""
     with tempfile.TemporaryDirectory() as folder:
         make_model(Path(folder))
-        command = [sys.executable, __file__, folder]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found = json.loads(done.stdout.splitlines()[-1])
-    what = f"R101-FPN, slice of {SHAPE[0]} x {SHAPE[1]}, {found['instances']} instances: memory"
-    return [Row(what, found["gb"], "GB", MOST_GB, f"the whole process; {found['seconds']:.0f} s")]
+        found, made = (_in_its_own_process(folder, what) for what in ("predict", "edit"))
+    size = f"R101-FPN, slice of {SHAPE[0]} x {SHAPE[1]}"
+    return [
+        Row(
+            f"{size}, {found['instances']} instances: memory",
+            found["gb"],
+            "GB",
+            MOST_GB,
+            f"the whole process; {found['seconds']:.0f} s",
+        ),
+        Row(
+            f"{size}, {made['layers']} convolutions edited: memory",
+            made["gb"],
+            "GB",
+            MOST_EDIT_GB,
+            f"the whole process; {made['seconds']:.0f} s",
+        ),
+    ]
+
+
+def _in_its_own_process(folder: str, what: str) -> dict[str, Any]:
+    command = [sys.executable, __file__, what, folder]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        predict(Path(sys.argv[1]))
+        {"predict": predict, "edit": edit}[sys.argv[1]](Path(sys.argv[2]))
     else:
         for row in measure():
             print(row.line())

@@ -12,6 +12,7 @@ import fills
 import import_time
 import large_model
 import large_slice
+import preview
 import sample_reef
 import versus_detectron2
 
@@ -26,6 +27,7 @@ _ALL = (
     large_model,
     versus_detectron2,
     viewer,
+    preview,
 )
 
 

@@ -35,13 +35,18 @@ def reef_without_labels() -> list[LayerData]:
 
 def draw_task(
     image: Any, labels: Any = None, confusers: Any = None, *, first: int = 0, seed: int = SEED
-) -> Task[None]:
+) -> Task[dict[int, str]]:
     """Draw the reef into given arrays, slice ``first`` first.
 
     Parameters
     ----------
     image : (z, y, x, 3) uint8
     labels, confusers : (z, y, x) int32, optional
+
+    Returns
+    -------
+    dict of int to str
+        Texture of every label value that may occur.
     """
     total = len(image)
     yield Progress(0, total, "growing the reef")
@@ -60,6 +65,7 @@ def draw_task(
         if confusers is not None:
             confusers[z] = piece.confusers
         yield Progress(done, total, f"slice {z}", z)
+    return model.textures
 
 
 def _reef(*, labels: bool) -> list[LayerData]:
@@ -80,12 +86,25 @@ def _reef(*, labels: bool) -> list[LayerData]:
             options = {"name": name, "metadata": {"fossiledit": role}, "opacity": 0.5, **place}
             options["visible"] = role == "labels"
             layers.append((array, options, "labels"))
-    _fill(arrays)
+    textures = _fill(arrays)
+    if textures and labels:
+        layers[1][1]["features"] = _features(textures)
     return layers
 
 
-def _fill(arrays: Sequence[Any]) -> None:
+def _features(textures: dict[int, str]) -> Any:
+    """What napari shows for the label under the mouse, and the probe reads."""
+    import pandas as pd  # type: ignore[import-untyped, unused-ignore]
+
+    from napari_fossiledit.widgets.textures import with_textures
+
+    return with_textures(pd.DataFrame(), textures)
+
+
+def _fill(arrays: Sequence[Any]) -> dict[int, str]:
     """Fill the arrays in the background of the current viewer, or now where there is none.
+
+    Gives the fossils' textures where they are known already.
 
     Raises
     ------
@@ -98,8 +117,7 @@ def _fill(arrays: Sequence[Any]) -> None:
 
     viewer = current_viewer()
     if viewer is None:
-        run(draw_task(*arrays))
-        return
+        return run(draw_task(*arrays))
     from napari_fossiledit.widgets.bench import Bench
 
     bench = Bench.of(viewer)
@@ -117,6 +135,8 @@ def _fill(arrays: Sequence[Any]) -> None:
         bench.runner.ended.disconnect(ended)
         for layer in mine():
             if outcome.state == "done":
+                if layer.metadata.get("fossiledit") == "labels":
+                    layer.features = _features(outcome.value)
                 layer.refresh()
             else:
                 bench.viewer.layers.remove(layer)
@@ -129,3 +149,4 @@ def _fill(arrays: Sequence[Any]) -> None:
             f"Wait until '{bench.runner.title}' has ended, then open the sample again."
         )
     bench.runner.ended.connect(ended)
+    return {}

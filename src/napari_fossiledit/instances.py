@@ -327,6 +327,8 @@ class LabelledSlice:
         For messages and tables, e.g. the file's name.
     group : str
         The stack (reef) that the slice belongs to.
+    undecided : (y, x) bool, optional
+        Where it is not known whether a fossil lies: such places teach nothing.
     """
 
     image: NDArray[np.uint8]
@@ -334,9 +336,11 @@ class LabelledSlice:
     confusers: NDArray[np.integer] | None = None
     name: str = ""
     group: str = ""
+    undecided: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
-        for what, array in (("labels", self.labels), ("confusers", self.confusers)):
+        arrays = {"labels": self.labels, "confusers": self.confusers, "undecided": self.undecided}
+        for what, array in arrays.items():
             if array is not None and array.shape != self.image.shape[:2]:
                 raise InputError(
                     f"The {what} of {self.name or 'the slice'} have "

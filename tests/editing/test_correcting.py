@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,13 +12,16 @@ from napari_fossiledit import editing, models, perturb
 from napari_fossiledit.editing.correcting import correct_task
 from napari_fossiledit.errors import EditError, InputError, ModelError
 from napari_fossiledit.instances import LabelledSlice
+from napari_fossiledit.models.augment import targets_of
 from napari_fossiledit.models.backbone_lite import LiteConfig
+from napari_fossiledit.models.lessons import anchor_lesson
 from napari_fossiledit.models.lite import new_lite
-from napari_fossiledit.models.student import Student
+from napari_fossiledit.models.student import Student, own_random, seeded_state
 from napari_fossiledit.models.torchvision_rcnn import TorchvisionRCNN
 
 TINY = LiteConfig(width=0.25, channels=16, box_width=24, mask_convolutions=1, proposals=40)
-SHORT = editing.Labels(steps=3, views=2, crop=64)
+SHORT = editing.Labels(steps=3, proposal_steps=3, views=2, crop=64)
+PYRAMID = editing.Labels(steps=3, views=2, crop=64, heads=False)
 
 
 def discs(seed: int) -> LabelledSlice:
@@ -40,9 +45,6 @@ def total_loss(model: TorchvisionRCNN, piece: LabelledSlice) -> float:
     """The network's own loss on a slice, over fixed draws."""
     student = Student(model, [])
     keys = student.keys_of_image(piece.image)
-    from napari_fossiledit.models.augment import targets_of
-    from napari_fossiledit.models.student import own_random, seeded_state
-
     state = seeded_state(0)
     with torch.no_grad(), own_random(state):
         found = [student.losses(keys, [targets_of(piece.labels, model.device)]) for _ in range(4)]
@@ -60,11 +62,12 @@ def test_the_student_computes_what_the_model_computes(model: TorchvisionRCNN) ->
     assert all(torch.allclose(mine[name], theirs[name], atol=1e-6) for name in theirs)
 
 
-def test_correcting_lowers_the_loss_and_leaves_the_model(model: TorchvisionRCNN) -> None:
+@pytest.mark.parametrize("pyramid", [False, True])
+def test_correcting_lowers_the_loss_and_leaves_the_model(model, pyramid: bool) -> None:
     piece, before = discs(0), model.fingerprint()
-    edit = editing.correct(
-        model, [piece], solver=editing.Labels(steps=25, lr=3e-3, views=4, crop=96, heads=True)
-    )
+    layers = [editing.output_layers(model)[0].name] if pyramid else None
+    settings = editing.Labels(steps=25, proposal_steps=40, lr=3e-3, views=4, crop=96)
+    edit = editing.correct(model, [piece], layers=layers, solver=settings)
     assert model.fingerprint() == before
     start = total_loss(model, piece)
     with editing.EditStack.of(model).trial(edit) as set_strength:
@@ -72,32 +75,51 @@ def test_correcting_lowers_the_loss_and_leaves_the_model(model: TorchvisionRCNN)
         end = total_loss(model, piece)
     assert end < 0.8 * start
     assert model.fingerprint() == before  # undone bit for bit
-    assert len(edit.losses["total"]) == 25
+    # The heads alone are fitted in two phases on cached regions.
+    assert len(edit.losses["total"]) == (25 if pyramid else 65)
 
 
 def test_only_the_free_tensors_change(model: TorchvisionRCNN) -> None:
     outputs = [layer.name for layer in editing.output_layers(model)]
-    plain = editing.correct(model, [discs(0)], solver=SHORT)
+    heads = editing.correct(model, [discs(0)], solver=SHORT)
+    assert not set(heads.deltas) & set(outputs)
+    assert {"roi_heads.box_predictor.cls_score", "rpn.head.cls_logits.bias"} <= set(heads.deltas)
+    plain = editing.correct(model, [discs(0)], solver=PYRAMID)
     assert sorted(plain.deltas) == sorted(outputs)
+    assert all(bool(delta.abs().max() > 0) for delta in plain.deltas.values())
     one = editing.correct(
-        model,
-        [discs(0)],
-        layers=outputs[:1],
-        solver=editing.Labels(steps=3, views=2, crop=64, biases=True),
+        model, [discs(0)], layers=outputs[:1], solver=replace(PYRAMID, biases=True)
     )
     assert sorted(one.deltas) == [outputs[0], f"{outputs[0]}.bias"]
-    whole = editing.correct(
-        model, [discs(0)], solver=editing.Labels(steps=3, views=2, crop=64, heads=True)
-    )
-    heads = set(whole.deltas) - set(outputs)
-    assert "roi_heads.box_predictor.cls_score" in heads
-    assert "rpn.head.cls_logits.bias" in heads
-    assert all(bool(delta.abs().max() > 0) for delta in plain.deltas.values())
+    both = editing.correct(model, [discs(0)], layers=outputs[:1], solver=SHORT)
+    assert set(both.deltas) == set(heads.deltas) | {outputs[0]}
+
+
+def test_what_is_cached_gives_the_networks_own_losses(model: TorchvisionRCNN) -> None:
+    """The proposal head on cached patches says what it says on the maps."""
+    student = Student(model, [])
+    keys = student.keys_of_image(discs(0).image)
+    target = targets_of(discs(0).labels, model.device)
+    lesson = anchor_lesson(student, keys, target, torch.Generator().manual_seed(0))
+    maps = list(student.pyramid(keys).values())
+    with torch.no_grad():
+        logits, _ = student.rpn.head(maps)
+        found = torch.cat([level[0].permute(1, 2, 0).flatten() for level in logits])
+        conv = next(m for m in student.rpn.head.conv.modules() if hasattr(m, "kernel_size"))
+        hidden = (lesson.patches @ conv.weight.flatten(1).T + conv.bias).relu()
+        weight = student.rpn.head.cls_logits.weight.flatten(1)
+        mine = (hidden @ weight.T + student.rpn.head.cls_logits.bias)[
+            torch.arange(len(lesson.which)), lesson.which
+        ]
+    # Which anchor each is was drawn at random, so the two are compared as sets of values.
+    assert all(bool((found - value).abs().min() < 1e-5) for value in mine)
+    assert lesson.positives == int((lesson.fossil > 0).sum()) > 0
 
 
 def test_an_edit_of_heads_and_biases_goes_through_a_file(model: TorchvisionRCNN, tmp_path) -> None:
-    settings = editing.Labels(steps=3, views=2, crop=64, heads=True, biases=True)
-    edit = editing.correct(model, [discs(0)], solver=settings, rehearse=[discs(1)])
+    settings = replace(SHORT, biases=True)
+    layers = [editing.output_layers(model)[0].name]
+    edit = editing.correct(model, [discs(0)], layers=layers, solver=settings, rehearse=[discs(1)])
     loaded = editing.load_edit(edit.save(tmp_path / "edit.safetensors"))
     assert loaded.identity == edit.identity
     assert editing.solver_from_dict(loaded.provenance["solver"]) == settings
@@ -121,9 +143,7 @@ def test_a_seed_gives_the_same_edit_and_the_caller_keeps_his_chance(model) -> No
         found.append(editing.correct(model, [discs(0)], solver=SHORT))
         assert torch.equal(torch.rand(3), expected)
     assert found[0].identity == found[1].identity
-    other = editing.correct(
-        model, [discs(0)], solver=editing.Labels(steps=3, views=2, crop=64, seed=1)
-    )
+    other = editing.correct(model, [discs(0)], solver=replace(SHORT, seed=1))
     assert other.identity != found[0].identity
 
 
@@ -200,6 +220,7 @@ def test_bad_input_is_told(model: TorchvisionRCNN, segmenter) -> None:
         ({"steps": 0}, "At least one step"),
         ({"lr": 0.0}, "rate must lie"),
         ({"lr": float("nan")}, "rate must lie"),
+        ({"proposal_steps": 0}, "At least one step"),
         ({"views": 0}, "at least one view"),
         ({"crop": 8}, "32 pixels"),
         ({"scale": (1.3, 0.8)}, "zoom"),

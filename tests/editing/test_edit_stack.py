@@ -7,7 +7,7 @@ import weakref
 import pytest
 import torch
 
-from napari_fossiledit.editing import Edit, EditStack
+from napari_fossiledit.editing import Edit, EditStack, load_edit, merge_edits
 from napari_fossiledit.errors import EditError, InputError
 
 
@@ -277,3 +277,96 @@ def test_under_a_meta_default_device(segmenter):
         assert segmenter.weight("fpn.0").device.type == "cpu"
         edit.remove(segmenter)
     assert same(weights(segmenter), before)
+
+
+def test_a_duplicate_is_an_edit_of_its_own(segmenter, tmp_path):
+    stack = EditStack.of(segmenter)
+    edit = make_edit(segmenter)
+    stack.add(edit, 0.5, name="mine")
+    stack.add(make_edit(segmenter, "above", seed=4), 0.25)
+    before = weights(segmenter)
+    copy = stack.duplicate(0)
+    assert [e.name for e in stack.entries] == ["mine", "mine (2)", "above"]
+    assert (copy.active, copy.strength) == (False, 0.5)
+    assert copy.edit.identity != edit.identity
+    assert same(weights(segmenter), before)
+    third = stack.duplicate(copy, name="third")
+    assert len({e.edit.identity for e in stack.entries}) == 4
+    assert stack.entries.index(third) == 2
+    # Either may change, or be tried, without the other.
+    stack.set_active(copy, True)
+    stack.set_active(0, False)
+    torch.testing.assert_close(segmenter.weight("fpn.0"), before["fpn.0"])
+    stack.set_active(0, True)
+    with stack.trial(copy.edit, 0.0):
+        assert same(weights(segmenter), before)
+    again = load_edit(copy.edit.save(tmp_path / "copy.safetensors"))
+    assert again.identity == copy.edit.identity
+    stack.remove(copy)
+    stack.remove(third)
+    assert same(weights(segmenter), before)
+
+
+def test_merging_leaves_the_model_and_undoes_to_the_bit(segmenter):
+    stack = EditStack.of(segmenter)
+    base, fingerprint = weights(segmenter), segmenter.fingerprint()
+    a = make_edit(segmenter, "a", ("fpn.0", "fpn.1"), seed=1)
+    b = make_edit(segmenter, "b", ("fpn.0", "rpn.conv"), seed=2)
+    a.provenance["image_sha256"], b.provenance["image_sha256"] = "s" * 64, "t" * 64
+    off = make_edit(segmenter, "off", seed=3)
+    stack.add(off, 0.1)
+    stack.set_active(0, False)
+    stack.add(a, 0.3, name="mine")
+    stack.add(b, 0.7)
+    before = weights(segmenter)
+    entry = stack.merge(name="both")
+    assert [e.name for e in stack.entries] == ["off", "both"]
+    assert (entry.strength, entry.active) == (1.0, True)
+    for layer, weight in weights(segmenter).items():
+        torch.testing.assert_close(weight, before[layer], rtol=1e-6, atol=1e-7)
+    parts = entry.edit.provenance["merged"]
+    assert [(p["name"], p["strength"]) for p in parts] == [("mine", 0.3), ("b", 0.7)]
+    assert parts[0]["identity"] == a.identity
+    assert entry.edit.made_from == {"s" * 64, "t" * 64}
+    assert set(entry.edit.deltas) == {"fpn.0", "fpn.1", "rpn.conv"}
+    stack.set_strength(entry, 0.0)
+    assert same(weights(segmenter), base)
+    stack.remove(entry)
+    assert segmenter.fingerprint() == fingerprint
+
+
+def test_what_cannot_be_merged_is_said(segmenter, other_segmenter):
+    stack = EditStack.of(segmenter)
+    a, b = make_edit(segmenter, "a", seed=1), make_edit(segmenter, "b", seed=2)
+    stack.add(a, 0.3)
+    stack.add(b, 0.3)
+    stack.set_active(1, False)
+    before = weights(segmenter)
+    with pytest.raises(InputError, match="at least two edits that are switched on"):
+        stack.merge()
+    with pytest.raises(InputError, match="'b' is switched off"):
+        stack.merge([0, 1])
+    with pytest.raises(EditError, match="no longer applied"):
+        stack.merge([0, 7])
+    with pytest.raises(EditError, match="different models"):
+        merge_edits([(a, 1.0), (make_edit(other_segmenter, seed=3), 1.0)])
+    with pytest.raises(InputError, match="at least two"):
+        merge_edits([(a, 1.0)])
+    with pytest.raises(InputError, match="between 0 and"):
+        merge_edits([(a, 1.0), (b, 2.0)])
+    odd = Edit("odd", {"fpn.0": torch.zeros(1, 1, 3, 3)}, dict(a.provenance))
+    with pytest.raises(EditError, match=r"'odd' has another shape at layer fpn\.0"):
+        merge_edits([(a, 1.0), (odd, 1.0)])
+    assert same(weights(segmenter), before)
+
+
+@pytest.mark.parametrize(("place", "order"), [(-3, "cab"), (9, "abc"), (1, "acb")])
+def test_moving_beyond_the_ends_ends_there(segmenter, place, order):
+    stack = EditStack.of(segmenter)
+    for seed, name in enumerate("abc"):
+        stack.add(make_edit(segmenter, name, seed=seed), 0.1)
+    moved = stack.move(2, place, wait=False)
+    assert "".join(e.name for e in stack.entries) == order
+    assert moved.name == "c"
+    stack.sync()
+    assert not stack.pending

@@ -173,3 +173,116 @@ def test_an_edit_that_loses_every_fossil_is_told(segmenter, edit, slices, monkey
     assert not found.worth_it
     assert "even at strength 0.1 the model finds no fossil any more" in found.sentence
     assert "nan" not in found.sentence
+
+
+def rows(monkeypatch, segmenter, edit, found):
+    """Let the masks cover (fossil rows, rows beside) as ``found`` says for each strength.
+
+    ``found`` also maps mask thresholds (as text) to what the model without the edit gives there.
+    """
+    base = segmenter.weight("fpn.0")
+
+    def instances(inside, beside, shape):
+        mask = np.zeros(shape, np.int32)
+        mask[28 - inside : 28 + beside, 12:36] = 1
+        return Instances.from_labels(mask)
+
+    def predict(image, **_):
+        moved = float((segmenter.weight("fpn.0") - base).norm() / edit.deltas["fpn.0"].norm())
+        return instances(*found[round(moved, 2)], image.shape[:2])
+
+    def cut(image, mask_thresholds, **_):
+        known = {0.5: found[0.0]} | {float(k): v for k, v in found.items() if isinstance(k, str)}
+        return [instances(*known[c], image.shape[:2]) for c in mask_thresholds]
+
+    monkeypatch.setattr(segmenter, "predict", predict)
+    monkeypatch.setattr(segmenter, "predict_mask_thresholds", cut)
+
+
+# Fossil rows found (of 20), rows found beside it: precision 20/30, 20/24, 18/20, 18/21.
+SCAN = {0.0: (20, 10), 0.1: (20, 4), 0.5: (18, 2), 1.0: (18, 3)}
+
+
+def test_the_most_precise_within_the_floor_is_taken(segmenter, edit, slices, monkeypatch):
+    rows(monkeypatch, segmenter, edit, SCAN | {"0.7": (17, 0)})
+    choose = dict(strengths=STRENGTHS, mask_thresholds=(0.7,))
+    within = choose_strength(segmenter, edit, slices[:1], recall_loss=0.1, **choose)
+    assert (within.strength, within.rule) == (0.5, "most precise")
+    assert within.recall_floor == pytest.approx(0.9)
+    assert "0.5 is the most precise that costs at most 0.1 of mean recall" in within.sentence
+    strong = choose_strength(
+        segmenter, edit, slices[:1], recall_loss=0.1, rule="strongest", **choose
+    )
+    assert strong.strength == 1.0
+    assert "1 is the highest that costs" in strong.sentence
+    floor = choose_strength(segmenter, edit, slices[:1], recall_floor=0.95, **choose)
+    assert floor.strength == 0.1
+    assert "keeps a mean recall of 0.95" in floor.sentence
+    high = choose_strength(
+        segmenter, edit, slices[:1], recall_floor=0.99, strengths=(0.5,), mask_thresholds=()
+    )
+    assert not high.worth_it
+    assert "does not keep a mean recall of 0.99" in high.sentence
+    assert high.threshold_points == []
+    assert (high.excess, high.beside) == (None, "")
+
+
+def test_the_mask_thresholds_curve_is_kept_beside(segmenter, edit, slices, monkeypatch):
+    # At recall .9 the curve from (1, 2/3) to (.8, 1) has 5/6; the edit at .5 has 18/20.
+    rows(monkeypatch, segmenter, edit, SCAN | {"0.7": (16, 0)})
+    found = choose_strength(
+        segmenter,
+        edit,
+        [slices[0]] * 3,
+        strengths=STRENGTHS,
+        recall_loss=0.1,
+        mask_thresholds=(0.7,),
+    )
+    assert [cut for cut, _ in found.threshold_points] == [0.5, 0.7]
+    assert found.threshold_points[1][1].matched_mean.recall == pytest.approx(0.8)
+    assert found.excess.value == pytest.approx(18 / 20 - 5 / 6)
+    assert "above the mask threshold's curve" in found.beside
+    assert not found.below_threshold_curve
+    kept = found.to_dict()
+    assert [p["mask_threshold"] for p in kept["threshold_points"]] == [0.5, 0.7]
+    assert kept["beside_mask_threshold"]["sentence"] == found.beside
+    assert found.record()["points"][0] == [0.0, pytest.approx(2 / 3), pytest.approx(1.0)]
+
+
+def test_an_edit_below_the_curve_is_told_plainly(segmenter, edit, slices, monkeypatch):
+    rows(monkeypatch, segmenter, edit, SCAN | {"0.7": (18, 0)})
+    choose = dict(strengths=STRENGTHS, recall_loss=0.1, mask_thresholds=(0.7,))
+    found = choose_strength(segmenter, edit, [slices[0]] * 3, **choose)
+    assert found.below_threshold_curve
+    assert found.beside.startswith("The edit lies below the mask threshold's curve")
+    assert "Raise the threshold instead" in found.beside
+    one = choose_strength(segmenter, edit, slices[:1], **choose)
+    assert "the labelled slice cannot tell how sure that is" in one.beside
+    assert "below its curve" in one.beside
+
+
+def test_the_curve_costs_no_prediction(segmenter, edit, slices):
+    choose_strength(segmenter, edit, slices, strengths=STRENGTHS, mask_thresholds=())
+    plain = segmenter.predictions
+    segmenter.predictions = 0
+    choose_strength(segmenter, edit, slices, strengths=STRENGTHS)
+    assert segmenter.predictions == plain
+
+
+def test_settings_out_of_range_are_named(segmenter, edit, slices):
+    for wrong, part in (
+        ({"rule": "boldest"}, "no rule 'boldest'"),
+        ({"recall_loss": 2.0}, "recall loss must lie"),
+        ({"recall_floor": -0.1}, "recall floor must lie"),
+        ({"mask_thresholds": (0.5, 1.0)}, "mask threshold must lie"),
+    ):
+        with pytest.raises(InputError, match=part):
+            choose_strength(segmenter, edit, slices, **wrong)
+    assert segmenter.predictions == 0
+
+
+def test_the_thresholds_are_those_of_the_evaluation():
+    from napari_fossiledit.editing import strength
+    from napari_fossiledit.pipeline.evaluate import MASK_THRESHOLDS
+
+    assert strength.MASK_THRESHOLDS == MASK_THRESHOLDS

@@ -233,3 +233,9 @@ def test_writing_where_one_cannot_keeps_the_old_file(
 
 def test_errors_are_ours() -> None:
     assert issubclass(ModelError, FossilEditError)
+
+
+@pytest.mark.parametrize("source", [None, 3, ["demo"]])
+def test_what_is_no_path_is_told(source) -> None:
+    with pytest.raises(ModelError, match="a file's path or 'demo'"):
+        models.load(source)

@@ -126,3 +126,29 @@ def test_imagenet_weights_are_folded_rightly() -> None:
     expected = torch.nn.functional.batch_norm(raw, *statistics, eps=1e-3)
     with torch.no_grad():
         torch.testing.assert_close(backbone.body.stem(x), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_view_larger_than_the_slice_mirrors_the_labels_as_well() -> None:
+    image = np.zeros((40, 40, 3), np.uint8)
+    labels = np.zeros((40, 40), np.int32)
+    labels[10:20, 5:15] = 3
+    image[labels > 0] = 255
+    piece = LabelledSlice(image, labels)
+    plain = Augment(crop=80, scale=(1.0, 1.0), gain=0.0, offset=0.0)
+    view = draw_view(piece, plain, np.random.default_rng(0))
+    assert np.array_equal(view.labels > 0, view.image[0].numpy() > 0.5)
+    assert len(np.unique(view.labels)) == 1 + 4  # four fossils of their own
+
+
+def test_undecided_places_are_numbered_below_zero() -> None:
+    labels = np.zeros((40, 40), np.int32)
+    labels[10:20, 5:15] = 3
+    doubt = np.zeros((40, 40), bool)
+    doubt[8:12, 4:8] = doubt[30:35, 30:38] = True
+    piece = LabelledSlice(np.zeros((40, 40, 3), np.uint8), labels, undecided=doubt)
+    plain = Augment(crop=40, scale=(1.0, 1.0), gain=0.0, offset=0.0)
+    view = draw_view(piece, plain, np.random.default_rng(0))
+    assert np.count_nonzero(view.labels > 0) == 100  # labels come before doubt
+    target = targets_of(view.labels, torch.device("cpu"))
+    assert len(target["boxes"]) == 1
+    assert len(target["undecided"]) == 2

@@ -126,3 +126,9 @@ def ready(hands):
     hands.open_discs()
     hands.load_model()
     return hands
+
+
+@pytest.fixture
+def shown_hands(make_napari_viewer, qtbot, model_file):
+    """Hands with a window on the screen, for a real mouse."""
+    return Hands(make_napari_viewer(show=True), qtbot, model_file)

@@ -64,21 +64,22 @@ def test_probe_and_preview(ready) -> None:
     assert len(np.unique(painted.data[0][labels == 0], axis=0)) == 1
     assert painted.data_to_world((0, 0, 0))[0] == pytest.approx(2.5)
     ready.do(page.probe)
-    assert page.table.rowCount() >= 6
-    assert page.diagnosis.text()
-    ready.press(page.show_layers)
+    assert page.results.table.rowCount() >= 6
+    assert page.results.diagnosis.text()
+    ready.press(page.results.show_layers)
     assert sum("painted" in name for name in ready.names()) >= 4
 
 
 def test_the_mud_colour_is_picked_by_a_click(ready) -> None:
     page = ready.page("Find weaknesses")
+    box = page.recipe.fill
     reef = ready.viewer.layers["reef"]
     ready.viewer.layers.selection.active = ready.viewer.layers["fossils"]
-    page.fill.setCurrentIndex(1)
-    page._recipe_chosen()
+    box.kind.setCurrentIndex(1)
+    box.kind.activated.emit(1)
     ready.settle()
-    assert "Pick the mud" in page.preview.toolTip()
-    ready.press(page.pick)
+    assert "No mud colour was picked yet" in page.preview.toolTip()
+    ready.press(box.pick_colour)
     assert ready.viewer.layers.selection.active is reef
     event = SimpleNamespace(
         position=tuple(reef.data_to_world((1, 50, 10))),
@@ -87,7 +88,7 @@ def test_the_mud_colour_is_picked_by_a_click(ready) -> None:
     )
     reef.mouse_drag_callbacks[-1](reef, event)
     assert ready.session.recipe.colour == tuple(int(c) for c in reef.data[1, 50, 10])
-    assert not page.pick.isChecked()
+    assert not box.pick_colour.isChecked()
     assert len(reef.mouse_drag_callbacks) == 0
     assert ready.viewer.layers.selection.active is ready.viewer.layers["fossils"]
     ready.settle()
@@ -220,22 +221,33 @@ def test_a_loaded_edit_is_not_compared_on_what_it_has_seen(ready, tmp_path) -> N
     assert not page.caution.text()
 
 
-def test_the_scan_shows_precision_and_recall_and_marks_the_chosen_strength(hands) -> None:
+def means(precision: float, recall: float) -> SimpleNamespace:
+    return SimpleNamespace(matched_mean=SimpleNamespace(precision=precision, recall=recall))
+
+
+def choice(points, thresholds=(), **more) -> Strengthened:
+    plain = {"strength": 0.1, "beside": "", "below_threshold_curve": False} | more
+    return Strengthened(SimpleNamespace(points=points, threshold_points=list(thresholds), **plain))
+
+
+def test_the_scan_is_drawn_beside_the_mask_threshold_with_the_chosen_strength(hands) -> None:
     page = hands.page("Rewrite")
     figures = {0.0: (0.8, 0.9), 0.1: (0.85, 0.88), 0.2: (0.9, 0.7)}
-    points = [
-        (strength, SimpleNamespace(matched_mean=SimpleNamespace(precision=p, recall=r)))
-        for strength, (p, r) in figures.items()
-    ]
-    page._show_choice(Strengthened(SimpleNamespace(strength=0.1, points=points)))
-    precision, recall = page.scan.series
-    assert (precision.label, recall.label) == ("precision", "recall")
-    assert list(zip(precision.y, recall.y, strict=True)) == list(figures.values())
-    for line in (precision, recall):
-        assert list(line.x) == list(figures)
-        assert line.x[line.marked] == 0.1
-    nothing = SimpleNamespace(matched_mean=SimpleNamespace(precision=np.nan, recall=np.nan))
-    page._show_choice(Strengthened(SimpleNamespace(strength=0.1, points=[(0.0, nothing)])))
+    points = [(strength, means(p, r)) for strength, (p, r) in figures.items()]
+    rival = [(0.5, means(0.8, 0.9)), (0.7, means(0.9, 0.8))]
+    words = "The edit lies below the mask threshold's curve: raise it instead."
+    page._show_choice(choice(points, rival, beside=words, below_threshold_curve=True))
+    threshold, strength = page.scan.series
+    assert (threshold.label, strength.label) == (
+        "mask threshold, no edit",
+        "edit, over its strength",
+    )
+    assert list(zip(strength.y, strength.x, strict=True)) == list(figures.values())
+    assert list(zip(threshold.x, threshold.y, strict=True)) == [(0.9, 0.8), (0.8, 0.9)]
+    assert (strength.marked, threshold.marked) == (1, None)
+    assert list(strength.names) == ["0", "0.1", "0.2"]
+    assert page.beside.text() == words
+    page._show_choice(choice([(0.0, means(np.nan, np.nan))]))
     assert page.scan.series == [], "a model that finds nothing has no curve"
 
 

@@ -14,7 +14,19 @@ from typing import Annotated
 import typer
 
 from napari_fossiledit import __version__
-from napari_fossiledit.cli import demo, edit, evaluate, model, perturb, probe, sample, segment
+from napari_fossiledit.cli import (
+    advise,
+    demo,
+    edit,
+    edit_files,
+    evaluate,
+    experiment,
+    model,
+    perturb,
+    probe,
+    sample,
+    segment,
+)
 from napari_fossiledit.cli.plain_command import PlainCommand
 from napari_fossiledit.errors import Cancelled, FossilEditError
 
@@ -36,6 +48,9 @@ app.command("perturb", cls=PlainCommand)(perturb.perturb)
 app.command("probe", cls=PlainCommand)(probe.probe)
 app.command("edit", cls=PlainCommand)(edit.edit)
 app.command("evaluate", cls=PlainCommand)(evaluate.evaluate)
+app.command("advise", cls=PlainCommand)(advise.advise)
+app.command("experiment", cls=PlainCommand)(experiment.experiment)
+app.add_typer(edit_files.app, name="edits")
 app.add_typer(model.app, name="model")
 app.add_typer(sample.app, name="sample")
 

@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from napari_fossiledit.cli import options
+from napari_fossiledit.cli import options, recipe_options
 from napari_fossiledit.cli.console import drive, labelled, note, report
 from napari_fossiledit.cli.outputs import check_outputs, file_stems
 
 __all__ = ["perturb"]
-
-
-class AnyTarget(StrEnum):
-    """What this command paints."""
-
-    others = "others"
-    fossils = "fossils"
-    both = "both"
-
-
-class Unit(StrEnum):
-    """What a fraction is chosen by."""
-
-    components = "components"
-    instances = "instances"
-    pixels = "pixels"
-
-
-RECIPE = ("fill", "target", "fraction", "by", "feather", "texture", "seed")
 
 
 def perturb(
@@ -40,37 +20,12 @@ def perturb(
     labels: options.Labels,
     out: Annotated[Path, typer.Option("--out", help="Folder for the painted images (PNG).")],
     fill: options.Fill = "median",
-    target: Annotated[
-        AnyTarget,
-        typer.Option(
-            "--target",
-            help="Paint all but the fossils, the fossils, or both (the fossils with --texture).",
-        ),
-    ] = AnyTarget.others,
-    fraction: Annotated[
-        float, typer.Option("--fraction", help="How much of the target is painted, up to 1.")
-    ] = 1.0,
-    by: Annotated[
-        Unit,
-        typer.Option(
-            "--by", help="Choose the fraction by whole pieces, by labelled instances or by pixels."
-        ),
-    ] = Unit.components,
-    feather: Annotated[
-        float,
-        typer.Option("--feather", help="Pixels over which the paint fades in from its edge."),
-    ] = 0.0,
-    texture: Annotated[
-        str | None,
-        typer.Option("--texture", help="With --target both: what the fossils are painted with."),
-    ] = None,
-    recipe: Annotated[
-        Path | None,
-        typer.Option(
-            "--recipe",
-            help="Paint as in this recipe (or --json file) instead of by the options above.",
-        ),
-    ] = None,
+    target: recipe_options.Target = recipe_options.TargetName.others,
+    fraction: recipe_options.Fraction = 1.0,
+    by: recipe_options.By = recipe_options.Unit.components,
+    feather: recipe_options.Feather = 0.0,
+    texture: recipe_options.Texture = None,
+    recipe: recipe_options.RecipeFile = None,
     save_recipe: Annotated[
         Path | None, typer.Option("--save-recipe", help="Also write the recipe to this file.")
     ] = None,
@@ -81,28 +36,12 @@ def perturb(
     """Paint over everything but the fossils, the fossils, or both, and write the images."""
     from napari_fossiledit import io
     from napari_fossiledit.errors import InputError
-    from napari_fossiledit.perturb import Perturbation, parse_fill
 
     if out.resolve() in {images.resolve(), labels.resolve()}:
         raise InputError(f"{out} holds the originals: choose another folder for painted images.")
-    if recipe is not None:
-        asked = _given(context, RECIPE)
-        if asked:
-            raise InputError(
-                f"The recipe {recipe.name} already says what to paint: leave out "
-                f"{' and '.join(asked)}, or the recipe."
-            )
-        how = Perturbation.load(recipe)
-    else:
-        how = Perturbation(
-            parse_fill(fill),
-            target=target.value,
-            fraction=fraction,
-            seed=seed,
-            by=by.value,
-            feather=feather,
-            texture=None if texture is None else parse_fill(texture),
-        )
+    how = recipe_options.recipe_of(
+        context, recipe, fill, target, fraction, by, feather, texture, seed
+    )
     found = labelled(images, labels)
     stems = file_stems([piece.name for piece in found.slices])
     painted_files = [out / f"{stem}.png" for stem in stems]
@@ -127,9 +66,3 @@ def perturb(
     if save_recipe is not None:
         how.save(save_recipe)
     typer.echo(f"{len(rows)} painted images written to {out}.")
-
-
-def _given(context: typer.Context, names: tuple[str, ...]) -> list[str]:
-    """Which of these options stand on the command line."""
-    sources = {name: context.get_parameter_source(name) for name in names}
-    return [f"--{n}" for n, source in sources.items() if source and source.name == "COMMANDLINE"]

@@ -44,7 +44,7 @@ def write(
     shape: Annotated[str, typer.Option("--shape", help="Slices, rows and columns.")] = "48,384,384",
     json: options.Json = None,
 ) -> None:
-    """Write a reef: images/ (PNG), labels.tif, confusers.tif, textures.json, voxel size."""
+    """Write a reef: images/ (PNG), labels.tif, confusers.tif, textures.csv, voxel size."""
     from napari_fossiledit import io
 
     size = _shape(shape)
@@ -118,4 +118,5 @@ def _write_task(folder: Path, seed: int, shape: tuple[int, int, int]) -> Task[di
     seen = [int(i) for i in np.unique(labels) if i]
     textures = reef.textures
     io.write_json(folder / "textures.json", {i: textures[i] for i in seen})
+    io.write_table(folder / "textures.csv", ["id", "texture"], [(i, textures[i]) for i in seen])
     return {"seed": seed, "shape": shape, "voxel_size_mm": VOXEL_SIZE, "individuals": len(seen)}

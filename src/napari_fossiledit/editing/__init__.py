@@ -11,6 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_fossiledit.editing import solvers
+    from napari_fossiledit.editing.agreement import (
+        agreed_labels,
+        agreed_labels_task,
+        teach_itself,
+        teach_itself_task,
+    )
     from napari_fossiledit.editing.correcting import correct, correct_task
     from napari_fossiledit.editing.edit import Edit
     from napari_fossiledit.editing.edit_file import load_edit, save_edit
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
     from napari_fossiledit.editing.settings import (
         L1,
         Adam,
+        Agreement,
         Distil,
         Labels,
         LowRank,
@@ -39,6 +46,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "L1": "settings",
     "Adam": "settings",
+    "Agreement": "settings",
     "Captured": "features",
     "Distil": "settings",
     "Edit": "edit",
@@ -52,6 +60,8 @@ _HOMES = {
     "capture": "features",
     "choose_strength": "strength",
     "choose_strength_task": "strength",
+    "agreed_labels": "agreement",
+    "agreed_labels_task": "agreement",
     "correct": "correcting",
     "correct_task": "correcting",
     "default_layers": "layers",
@@ -66,11 +76,14 @@ _HOMES = {
     "rewrite_task": "rewriting",
     "save_edit": "edit_file",
     "solver_from_dict": "settings",
+    "teach_itself": "agreement",
+    "teach_itself_task": "agreement",
 }
 
 __all__ = [
     "L1",
     "Adam",
+    "Agreement",
     "Captured",
     "Distil",
     "Edit",
@@ -81,6 +94,8 @@ __all__ = [
     "Ridge",
     "Source",
     "StrengthChoice",
+    "agreed_labels",
+    "agreed_labels_task",
     "capture",
     "choose_strength",
     "choose_strength_task",
@@ -99,6 +114,8 @@ __all__ = [
     "save_edit",
     "solver_from_dict",
     "solvers",
+    "teach_itself",
+    "teach_itself_task",
 ]
 
 

@@ -30,7 +30,7 @@ def correct(
     rehearse: Sequence[LabelledSlice] = (),
     name: str | None = None,
 ) -> Edit:
-    """Fit chosen layers to slices whose labels were corrected by hand (*ours*).
+    """Fit the heads, or chosen layers, to slices whose labels were corrected by hand (*ours*).
 
     Fast partial fine-tuning, kept as an edit: deltas with a strength, undone bit for bit. Take
     slices that the model was NOT trained on, best of the stack to be segmented, with every fossil
@@ -42,7 +42,8 @@ def correct(
     slices : sequence of LabelledSlice
         All instances are taken to be of the first of the segmenter's fossil classes.
     layers : iterable of str, optional
-        Default: all output convolutions of the feature pyramid.
+        Convolutions to be fitted as well; default: none where the heads can be fitted, else all
+        output convolutions of the feature pyramid.
     solver : Labels, optional
     rehearse : sequence of LabelledSlice
         Slices that the model was trained on, mixed in so that it forgets nothing.
@@ -77,8 +78,7 @@ def correct_task(
     """`correct` as a task; the `Progress` of a step has its loss as ``data``."""
     if not slices:
         raise InputError("There is no corrected slice to fit to: give at least one.")
-    settings = solver or Labels()
-    chosen = _chosen(segmenter, layers)
+    settings, chosen = _what_to_fit(segmenter, layers, solver)
     yield Progress(0, 0, "Reading the model")
     from napari_fossiledit.editing.fitting import free_names
     from napari_fossiledit.editing.solvers.labels import labels_task
@@ -109,6 +109,22 @@ def distilled_task(
     fit = yield from distil_task(segmenter, names, sources, solver)
     facts = [source.to_dict() for source in sources]
     return _edit(segmenter, fit, chosen, solver, facts, base, below, name)
+
+
+def _what_to_fit(
+    segmenter: Segmenter, layers: Iterable[str] | None, solver: Labels | None
+) -> tuple[Labels, list[EditableLayer]]:
+    """Settings and pyramid layers; the heads of some models (detectron2's) cannot be fitted."""
+    settings = solver or Labels(heads=has_heads(segmenter))
+    if layers is not None:
+        return settings, choose_layers(segmenter, layers)
+    return settings, [] if settings.heads else output_layers(segmenter)
+
+
+def has_heads(segmenter: Segmenter) -> bool:
+    """Whether a model's heads can be fitted, not its pyramid alone."""
+    layers = {layer.name for layer in segmenter.editable_layers()}
+    return any(name.removesuffix(".bias") not in layers for name in segmenter.editable_tensors())
 
 
 def _chosen(segmenter: Segmenter, layers: Iterable[str] | None) -> list[EditableLayer]:
@@ -156,7 +172,7 @@ def _edit(
     if others:
         provenance["other_slices"] = others
     return Edit(
-        name=name or f"{solver['name']} {'+'.join(layer.level for layer in layers)}",
+        name=name or f"{solver['name']} {'+'.join([layer.level for layer in layers] or ['heads'])}",
         deltas=fit.deltas,
         provenance=provenance,
         losses={"total": fit.losses},

@@ -67,7 +67,8 @@ class Edit:
         Plain values: ``base_fingerprint`` (sha256 of the unedited model), ``model``,
         ``image_sha256``, ``perturbation``, ``layers``, ``solver``, ``loss`` (before and after, by
         layer), ``seconds``, ``versions``, ``date``, ``made_on_top_of`` (edits that were active);
-        ``strength_chosen_on`` (sha256 of those slices) and ``worth_it`` once a strength was chosen.
+        ``strength_chosen_on`` (sha256 of those slices), ``strength_choice`` (the rule and what it
+        found) and ``worth_it`` once a strength was chosen; ``merged`` (the parts) in a merged edit.
     losses : mapping of str to sequence of float
         The solver's loss curve of every layer.
     strength : float
@@ -97,8 +98,13 @@ class Edit:
 
     @cached_property
     def identity(self) -> str:
-        """Sha256 of base model and deltas: equal for an edit and its copy from a file."""
+        """Sha256 of base model and deltas: equal for an edit and the same edit from a file.
+
+        A duplicate (`copy_edit`) has one of its own.
+        """
         digest = hashlib.sha256(self.base_fingerprint.encode())
+        if copy := self.provenance.get("copy"):
+            digest.update(f"copy {copy}".encode())
         for name, delta in sorted(self.deltas.items()):
             digest.update(f"{name}{tuple(delta.shape)}".encode())
             digest.update(delta.detach().cpu().contiguous().numpy().tobytes())
@@ -112,7 +118,13 @@ class Edit:
         """The same edit with another strength found best."""
         return replace(self, strength=strength)
 
-    def with_choice(self, choice: StrengthChoice, images: Iterable[NDArray[np.uint8]]) -> Edit:
+    def with_choice(
+        self,
+        choice: StrengthChoice,
+        images: Iterable[NDArray[np.uint8]],
+        *,
+        names: Iterable[str] = (),
+    ) -> Edit:
         """The same edit with the strength chosen for it, and on which slices, in its provenance.
 
         Parameters
@@ -120,10 +132,14 @@ class Edit:
         choice : StrengthChoice
         images : iterable of (y, x, 3) uint8
             The slices that chose it: no result should be reported on them (see `has_seen`).
+        names : iterable of str
+            Their names, for people.
         """
         known = {
             **self.provenance,
             "strength_chosen_on": [image_sha256(image) for image in images],
+            "strength_chosen_on_names": list(names),
+            "strength_choice": choice.record(),
             "worth_it": choice.worth_it,
         }
         return replace(self, strength=choice.strength, provenance=known)

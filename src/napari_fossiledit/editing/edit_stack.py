@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from psygnal import Signal
 
 from napari_fossiledit.editing.edit import Edit, check_strength
+from napari_fossiledit.editing.merging import copy_edit, merge_edits
 from napari_fossiledit.errors import EditError, InputError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ _Recipe: TypeAlias = tuple[tuple[Edit, float], ...]
 class EditStack:
     """The edits on one segmenter; its weights are base + sum of strength * delta.
 
-    Get it by `EditStack.of`. The base weights are copied once, when the stack is made. Where no
+    Get it by `EditStack.of`. Base weights are copied when an edit first changes them. Where no
     edit is at work, the weights are the base weights bit for bit.
 
     Every change writes the weights under the segmenter's lock, so it waits for a prediction that
@@ -72,16 +73,17 @@ class EditStack:
         self._trials: dict[object, tuple[Edit, float]] = {}
         with segmenter.lock:
             self._base_fingerprint = segmenter.fingerprint()
-            names = [layer.name for layer in segmenter.editable_layers()]
-            self._base = {name: segmenter.weight(name).detach().cpu().clone() for name in names}
-            self._written: dict[str, _Recipe] = dict.fromkeys(names, ())
+            self._shapes = segmenter.editable_tensors()
+            self._base: dict[str, torch.Tensor] = {}
+            self._written: dict[str, _Recipe] = dict.fromkeys(self._shapes, ())
 
     @classmethod
     def of(cls, segmenter: Segmenter) -> EditStack:
         """The segmenter's stack; made when first asked for, while the model is unedited."""
         with segmenter.lock:
             stack = getattr(segmenter, _ATTRIBUTE, None)
-            if not isinstance(stack, cls):
+            # A copied segmenter still carries the stack of the one it was copied from.
+            if not isinstance(stack, cls) or stack._segmenter is not segmenter:
                 stack = cls(segmenter)
                 setattr(segmenter, _ATTRIBUTE, stack)
             return stack
@@ -173,12 +175,78 @@ class EditStack:
         at = self._index(edit)
         return self._replace(at, replace(self._entries[at], edit=edit), wait)
 
-    def move(self, which: Which, place: int) -> None:
-        """Give an edit another place in the list; only rounding depends on the order."""
+    def move(self, which: Which, place: int, *, wait: bool = True) -> EditEntry:
+        """Give an edit another place in the list; only rounding depends on the order.
+
+        Parameters
+        ----------
+        which : int, Edit or EditEntry
+        place : int
+            From 0; beyond the list's ends, its end.
+        """
         at = self._index(which)
         entries = list(self._entries)
-        entries.insert(place, entries.pop(at))
-        self._set(tuple(entries), wait=True)
+        moved = entries.pop(at)
+        entries.insert(min(max(place, 0), len(entries)), moved)
+        self._set(tuple(entries), wait)
+        return moved
+
+    def duplicate(self, which: Which, *, name: str | None = None, wait: bool = True) -> EditEntry:
+        """Put a copy of an edit right above it, switched off, to try it in another way.
+
+        The copy is an edit of its own, with the same deltas; the weights stay as they are.
+        """
+        at = self._index(which)
+        entry = self._entries[at]
+        taken = {e.edit.identity for e in self._entries}
+        # Numbers rise, so that a copy of a copy is no edit that lies there already.
+        copies = (copy_edit(entry.edit, number) for number in range(1, len(taken) + 2))
+        copy = next(made for made in copies if made.identity not in taken)
+        made = EditEntry(copy, entry.strength, False, self._free_name(name or entry.name))
+        self._set((*self._entries[: at + 1], made, *self._entries[at + 1 :]), wait)
+        return made
+
+    def merge(
+        self, which: Iterable[Which] | None = None, *, name: str | None = None, wait: bool = True
+    ) -> EditEntry:
+        """Put one edit in the place of several: the sum of strength * delta, at strength 1.
+
+        The weights stay what they were, to rounding; taking the merged edit off gives the base
+        again, bit for bit.
+
+        Parameters
+        ----------
+        which : iterable of int, Edit or EditEntry, optional
+            By default all that are switched on.
+        name : str, optional
+            By default the parts' names.
+        wait : bool
+
+        Raises
+        ------
+        InputError
+            With fewer than two edits, or one that is switched off.
+        """
+        if which is None:
+            places = [i for i, entry in enumerate(self._entries) if entry.active]
+        else:
+            places = sorted({self._index(one) for one in which})
+        chosen = [self._entries[at] for at in places]
+        for entry in chosen:
+            if not entry.active:
+                raise InputError(
+                    f"The edit '{entry.name}' is switched off: switch it on, or leave it out of "
+                    "the merge."
+                )
+        if len(chosen) < 2:
+            raise InputError("Merging needs at least two edits that are switched on.")
+        parts = [(entry.edit.with_name(entry.name), entry.strength) for entry in chosen]
+        left = [entry for i, entry in enumerate(self._entries) if i not in places]
+        merged = merge_edits(parts, name=name)
+        made = EditEntry(merged, 1.0, True, _free_name(merged.name, left))
+        left.insert(places[0], made)
+        self._set(tuple(left), wait)
+        return made
 
     def check(self, edit: Edit) -> None:
         """Raise `EditError` unless the edit was made for this model."""
@@ -191,12 +259,12 @@ class EditStack:
                 "load the model that it was made for, or make the edit anew."
             )
         for layer, delta in edit.deltas.items():
-            if layer not in self._base:
+            if layer not in self._shapes:
                 raise EditError(
                     f"The edit '{edit.name}' rewrites the layer {layer}, which the model {model} "
                     "does not have: load the model that it was made for."
                 )
-            if delta.shape != self._base[layer].shape:
+            if tuple(delta.shape) != self._shapes[layer]:
                 raise EditError(
                     f"The edit '{edit.name}' has another shape at layer {layer} than the model "
                     f"{model}: load the model that it was made for."
@@ -258,6 +326,9 @@ class EditStack:
         return tuple((e, s) for e, s in acting if s > 0 and layer in e.deltas)
 
     def _mixed(self, layer: str, recipe: _Recipe) -> torch.Tensor:
+        # Nobody but the stack writes: what is there at the first change is the base.
+        if layer not in self._base:
+            self._base[layer] = self._segmenter.weight(layer).detach().cpu().clone()
         base = self._base[layer]
         if not recipe:
             return base
@@ -302,9 +373,13 @@ class EditStack:
         return at
 
     def _free_name(self, name: str) -> str:
-        taken = {entry.name for entry in self._entries}
-        number, free = 1, name
-        while free in taken:
-            number += 1
-            free = f"{name} ({number})"
-        return free
+        return _free_name(name, self._entries)
+
+
+def _free_name(name: str, entries: Iterable[EditEntry]) -> str:
+    taken = {entry.name for entry in entries}
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name} ({number})"
+    return free

@@ -79,6 +79,8 @@ def fit_task(
     step_losses: Callable[[int], Mapping[str, Tensor]],
     settings: _Regime,
     title: str,
+    *,
+    only: str = "",
 ) -> Task[Fit]:
     """Minimise the sum of the losses by Adam, with a warm-up and a rate that falls as a cosine.
 
@@ -92,13 +94,15 @@ def fit_task(
         Steps and rate.
     title : str
         For the progress bar.
+    only : str
+        Change only free tensors whose names begin so.
 
     Raises
     ------
     ModelError
         If the loss is not finite.
     """
-    free = list(student.free.values())
+    free = [tensor for name, tensor in student.free.items() if name.startswith(only)]
     optimiser = torch.optim.Adam(free, lr=settings.lr)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: _rate(i, settings.steps))
     losses: list[float] = []

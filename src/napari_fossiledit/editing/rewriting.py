@@ -15,7 +15,7 @@ from napari_fossiledit.editing.correcting import distilled_task
 from napari_fossiledit.editing.edit import Edit
 from napari_fossiledit.editing.layers import choose_layers, depends_on_outputs
 from napari_fossiledit.editing.provenance import edits_below, layer_facts, made_by
-from napari_fossiledit.editing.settings import Distil, Labels, Ridge, SolverSettings
+from napari_fossiledit.editing.settings import Agreement, Distil, Labels, Ridge, SolverSettings
 from napari_fossiledit.editing.sources import Source, capture_all, edit_masks, fossil_mask
 from napari_fossiledit.errors import InputError
 from napari_fossiledit.progress import Progress, Task, checkpoint, mapped, run
@@ -182,9 +182,11 @@ def _check(
     solver: SolverSettings | None,
     keep: Keep,
 ) -> _Job:
-    if isinstance(solver, Labels):
+    if isinstance(solver, Labels | Agreement):
+        use = "correct" if isinstance(solver, Labels) else "teach_itself"
         raise InputError(
-            "The solver labels fits to corrected labels, not to a painted slice: use correct."
+            f"The solver {solver.to_dict()['name']} fits to labels, not to a painted slice: "
+            f"use {use}."
         )
     if solver is None:
         solver = Ridge(keep_weight=1.0 if len(keep) else 0.0)
@@ -279,9 +281,10 @@ def _after_edit(
     fresh: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {layer.name: []}
     with segmenter.lock, ExitStack() as undo:
         for name, solution in job.solutions.items():
-            weight = segmenter.weight(name)
-            undo.callback(segmenter.set_weight, name, weight)
-            segmenter.set_weight(name, weight + solution.delta)
+            for tensor, delta in _deltas(name, solution).items():
+                weight = segmenter.weight(tensor)
+                undo.callback(segmenter.set_weight, tensor, weight)
+                segmenter.set_weight(tensor, weight + delta)
         many = [segmenter.features(s.image, [layer.name])[layer.name] for s in job.sources]
         at = replace(
             many[0], key=stacked([m.key for m in many]), value=stacked([m.value for m in many])
@@ -333,7 +336,18 @@ def _edit(job: _Job, base: str, below: list[dict[str, Any]], name: str | None) -
         provenance["other_slices"] = others
     return Edit(
         name=name or f"{solver['name']} {'+'.join(layer.level for layer in job.layers)}",
-        deltas={layer: s.delta.detach().cpu() for layer, s in zip(names, found, strict=True)},
+        deltas={
+            tensor: delta.detach().cpu()
+            for layer, solution in zip(names, found, strict=True)
+            for tensor, delta in _deltas(layer, solution).items()
+        },
         provenance=provenance,
         losses={layer: list(s.losses) for layer, s in zip(names, found, strict=True)},
     )
+
+
+def _deltas(layer: str, solution: Solution) -> dict[str, torch.Tensor]:
+    """A layer's changes by the names of its tensors."""
+    if solution.bias is None:
+        return {layer: solution.delta}
+    return {layer: solution.delta, f"{layer}.bias": solution.bias}

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from napari_fossiledit.editing.fit_settings import Agreement, Distil, Labels
 from napari_fossiledit.errors import InputError
 from napari_fossiledit.progress import Task
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "L1",
     "Adam",
+    "Agreement",
     "Distil",
     "KeepPairs",
     "Labels",
@@ -55,10 +57,13 @@ class Ridge:
         Pull of the delta to zero, in units of the keys' mean square.
     keep_weight : float
         Weight of the keep set (the fossils of the edit's slice and of the slices to keep).
+    biases : bool
+        Edit the layers' biases, too.
     """
 
     damping: float = 0.1
     keep_weight: float = 0.0
+    biases: bool = False
 
     @property
     def uses_keep_set(self) -> bool:
@@ -75,6 +80,7 @@ class Ridge:
             captured.weight,
             captured.bias,
             mask=mask,
+            biases=self.biases,
             damping=self.damping,
             keep_keys=list(keep) if self.uses_keep_set else None,
             keep_weight=self.keep_weight,
@@ -82,8 +88,8 @@ class Ridge:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Name and settings."""
-        return {"name": "ridge", **asdict(self)}
+        """Name and settings; `biases` only where they are edited."""
+        return {"name": "ridge", **_without_unused_biases(asdict(self))}
 
 
 @dataclass(frozen=True)
@@ -198,12 +204,15 @@ class Adam:
         reference does (with rank 1); None: full rank.
     projection_every : int
         With a rank: steps between two projections.
+    biases : bool
+        Edit the layers' biases, too.
     """
 
     steps: int = 70
     lr: float = 5e-5
     rank: int | None = None
     projection_every: int = 10
+    biases: bool = False
 
     @property
     def uses_keep_set(self) -> bool:
@@ -225,109 +234,19 @@ class Adam:
             lr=self.lr,
             context=context,
             projection_every=self.projection_every,
+            biases=self.biases,
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Name and settings; those of a rank only where there is one."""
-        settings = asdict(self)
+        settings = _without_unused_biases(asdict(self))
         if self.rank is None:
             del settings["rank"], settings["projection_every"]
         return {"name": "adam", **settings}
 
 
-@dataclass(frozen=True)
-class Distil:
-    """Solver `distil`: the heads' own outputs on the painted slice, taught on the original.
-
-    Parameters
-    ----------
-    steps : int
-    lr : float
-        Adam's highest learning rate; it warms up over 5 steps and falls as a cosine.
-    biases : bool
-        Fit the chosen layers' biases, too.
-    heads : bool
-        Fit the heads (region proposals, boxes, masks), too.
-    """
-
-    steps: int = 30
-    lr: float = 2e-5
-    biases: bool = False
-    heads: bool = False
-
-    def __post_init__(self) -> None:
-        _check_fit(self.steps, self.lr)
-
-    @property
-    def uses_keep_set(self) -> bool:
-        """Never: the heads see the whole slice."""
-        return False
-
-    def to_dict(self) -> dict[str, Any]:
-        """Name and settings."""
-        return {"name": "distil", **asdict(self)}
-
-
-@dataclass(frozen=True)
-class Labels:
-    """Solver `labels`: the network's own losses on views of slices corrected by hand.
-
-    Parameters
-    ----------
-    steps : int
-    lr : float
-        Adam's highest learning rate; it warms up over 5 steps and falls as a cosine.
-    views : int
-        Random views of the slices, whose keys are computed once.
-    crop : int
-        Side of a view, in pixels as the network sees the slice.
-    scale : (float, float)
-        Range of the views' zoom.
-    gain : float
-        Each channel of a view is multiplied by 1 +- this.
-    biases : bool
-        Fit the chosen layers' biases, too.
-    heads : bool
-        Fit the heads (region proposals, boxes, masks), too.
-    seed : int
-        The same seed gives the same edit on one machine with the same number of threads.
-    """
-
-    steps: int = 30
-    lr: float = 1e-4
-    views: int = 8
-    crop: int = 256
-    scale: tuple[float, float] = (0.85, 1.3)
-    gain: float = 0.12
-    biases: bool = False
-    heads: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        _check_fit(self.steps, self.lr)
-        if self.views < 1 or self.crop < 32:
-            raise InputError(
-                "The solver labels needs at least one view, of at least 32 pixels' side, not "
-                f"{self.views} of {self.crop}."
-            )
-        low, high = self.scale
-        if not 0.1 <= low <= high <= 10:
-            raise InputError(
-                f"The views' zoom must lie between 0.1 and 10, the lower first, not {low:g} to "
-                f"{high:g}."
-            )
-        object.__setattr__(self, "scale", (float(low), float(high)))  # lists come from files
-
-    def to_dict(self) -> dict[str, Any]:
-        """Name and settings."""
-        return {"name": "labels", **asdict(self), "scale": list(self.scale)}
-
-
-def _check_fit(steps: int, lr: float) -> None:
-    if steps < 1:
-        raise InputError(f"At least one step is needed, not {steps}.")
-    if not 0 < lr < 1:
-        raise InputError(f"The rate must lie above 0 and below 1, not {lr}.")
+def _without_unused_biases(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name != "biases" or value}
 
 
 def _context(
@@ -347,7 +266,7 @@ def _context(
     return context_directions(key, mask, second_moment([key, *others]), rank)
 
 
-Solver: TypeAlias = Ridge | L1 | LowRank | Adam | Distil | Labels
+Solver: TypeAlias = Ridge | L1 | LowRank | Adam | Distil | Labels | Agreement
 
 _SOLVERS: dict[str, type[Solver]] = {
     "ridge": Ridge,
@@ -356,6 +275,7 @@ _SOLVERS: dict[str, type[Solver]] = {
     "adam": Adam,
     "distil": Distil,
     "labels": Labels,
+    "agreement": Agreement,
 }
 
 

@@ -20,11 +20,13 @@ from napari_fossiledit.io.save import (
     write_stack,
 )
 from napari_fossiledit.io.stack import Stack, open_stack
+from napari_fossiledit.io.tables import Textures, read_textures, write_table
 
 __all__ = [
     "Converted",
     "Labelled",
     "Stack",
+    "Textures",
     "as_labels",
     "atomic",
     "atomic_folder",
@@ -35,6 +37,7 @@ __all__ = [
     "read_image",
     "read_labelled",
     "read_labels",
+    "read_textures",
     "to_rgb8",
     "write_bytes",
     "write_image",
@@ -42,4 +45,5 @@ __all__ = [
     "write_label_slices",
     "write_labels",
     "write_stack",
+    "write_table",
 ]

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from napari_fossiledit.metrics.ap_intervals import (
+    DetectionMatches,
+    ap50,
+    ap50_difference,
+    match_detections,
+)
 from napari_fossiledit.metrics.average_precision import average_precision
+from napari_fossiledit.metrics.class_contrasts import class_contrasts
 from napari_fossiledit.metrics.equal_recall import excess_at_equal_recall
 from napari_fossiledit.metrics.instance_scores import (
     InstanceScores,
@@ -14,14 +21,19 @@ from napari_fossiledit.metrics.intervals import Interval, difference, intervals
 from napari_fossiledit.metrics.matching import Overlaps, overlaps
 
 __all__ = [
+    "DetectionMatches",
     "InstanceScores",
     "Interval",
     "Means",
     "Overlaps",
+    "ap50",
+    "ap50_difference",
     "average_precision",
+    "class_contrasts",
     "difference",
     "excess_at_equal_recall",
     "intervals",
+    "match_detections",
     "overlaps",
     "score_instances",
     "score_slices",

@@ -7,7 +7,7 @@ project's, as that protocol is blind to predictions that touch no fossil.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -129,6 +129,36 @@ class InstanceScores:
     def confuser_share_all(self) -> float | None:
         """The same for all predictions, whatever their confidence."""
         return _share(self.slices.confused_all, self.slices.confusers)
+
+    def select(self, chosen: NDArray[np.bool_]) -> InstanceScores:
+        """Scores of some of the true instances, e.g. those of one texture.
+
+        The totals of the slices (spurious pixels, detections, confusers) stay those of all.
+
+        Parameters
+        ----------
+        chosen : (n,) bool
+
+        Raises
+        ------
+        InputError
+            When ``chosen`` has another length.
+        """
+        if chosen.shape != (self.total,):
+            raise InputError(
+                f"{len(chosen)} instances are chosen or not, but {self.total} were scored: give "
+                "one choice for each."
+            )
+        index = np.flatnonzero(chosen)
+        return replace(
+            self,
+            slice_index=self.slice_index[index],
+            individual=tuple(self.individual[i] for i in index),
+            precision=self.precision[index],
+            recall=self.recall[index],
+            iou=self.iou[index],
+            matched_index=self.matched_index[index],
+        )
 
     def to_dict(
         self, *, intervals: bool = True, resamples: int = 2000, seed: int = 0

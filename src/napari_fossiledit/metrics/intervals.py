@@ -21,12 +21,14 @@ from numpy.typing import NDArray
 
 from napari_fossiledit.errors import InputError
 from napari_fossiledit.metrics.instance_scores import InstanceScores
+from napari_fossiledit.progress import checkpoint
 
 __all__ = [
     "Interval",
     "Way",
     "check_same_labels",
     "difference",
+    "drawn_weights",
     "intervals",
     "resampling_ways",
     "weighted_mean",
@@ -230,8 +232,8 @@ def resampling_ways(
     people = {who: code for code, who in enumerate(dict.fromkeys(scores.individual))}
     of_person = np.array([people[who] for who in scores.individual], np.int64)
     slices = len(scores.slices.claimed)
-    by_slice = Way("slices", scores.slice_index, _weights(slices, resamples, rng))
-    return Way("individuals", of_person, _weights(len(people), resamples, rng)), by_slice
+    by_slice = Way("slices", scores.slice_index, drawn_weights(slices, resamples, rng))
+    return Way("individuals", of_person, drawn_weights(len(people), resamples, rng)), by_slice
 
 
 def widest(candidates: Iterable[Interval]) -> Interval:
@@ -247,6 +249,7 @@ def _figures(
     for kind in ("matched_mean", "all_mean"):
         matched = kind == "matched_mean"
         for score in SCORES:
+            checkpoint()
             means = [(w, [weighted_mean(run, score, matched, w) for run in runs]) for w in ways]
             yield f"{kind}.{score}", means
     by_slice = ways[1]
@@ -254,8 +257,9 @@ def _figures(
         yield key, [(by_slice, [_slice_figure(r, part, whole, by_slice.weights) for r in runs])]
 
 
-def _weights(units: int, resamples: int, rng: np.random.Generator) -> Floats:
+def drawn_weights(units: int, resamples: int, rng: np.random.Generator) -> Floats:
     """How often each unit is drawn, (1 + resamples, units); row 0 draws each once."""
+    checkpoint()  # with thousands of individuals a draw takes a good part of a second
     if units == 0:
         return np.ones((1 + resamples, 0))
     drawn = rng.multinomial(units, np.full(units, 1 / units), size=resamples)

@@ -86,10 +86,14 @@ def load(
 
 
 def _file_of(source: str | os.PathLike[str]) -> tuple[Path, str]:
-    if str(source) == "demo":
+    if source == "demo":
         from napari_fossiledit.sample.demo_model import weights_path
 
         return weights_path(), "demo"
+    if not isinstance(source, str | os.PathLike):
+        raise ModelError(
+            f"A model is a file's path or 'demo', not {type(source).__name__}: choose one."
+        )
     path = Path(source).expanduser()
     if path.is_dir():
         path = weights_in(path)

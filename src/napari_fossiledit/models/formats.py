@@ -59,9 +59,9 @@ def about(weights: WeightsFile) -> dict[str, Any]:
         RecursionError,
     ) as error:
         raise damaged(weights.path) from error
-    if version > VERSION or architecture not in {LITE, DETECTRON2}:
+    if not 1 <= version <= VERSION or architecture not in {LITE, DETECTRON2}:
         raise ModelError(
-            f"The model {weights.path.name} was written by a newer version of napari-fossiledit "
+            f"The model {weights.path.name} was written by another version of napari-fossiledit "
             f"({clean(architecture, 60)}, format {clean(str(version), 20)}): update the program."
         )
     return dict(found)

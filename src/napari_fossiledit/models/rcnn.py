@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -135,6 +136,14 @@ class RCNN(ABC):
     def lock(self) -> threading.RLock:
         """Held while weights are read or written."""
         return self._lock
+
+    def twin(self) -> Self:
+        """A copy with weights of its own; what edits make of them now is its base."""
+        with self._lock:
+            other = copy.copy(self)
+            other.model = copy.deepcopy(self.model)
+            other._lock = threading.RLock()
+        return other
 
     # Prediction
 

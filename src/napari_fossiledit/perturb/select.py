@@ -93,7 +93,7 @@ def choose(
 def _pixels(mask: NDArray[np.bool_], wanted: int, rng: np.random.Generator) -> NDArray[np.bool_]:
     chosen = np.zeros(mask.shape, bool)
     places = np.flatnonzero(mask)
-    chosen.flat[rng.choice(places, wanted, replace=False, shuffle=False)] = True
+    chosen.reshape(-1)[rng.choice(places, wanted, replace=False, shuffle=False)] = True
     return chosen
 
 

@@ -118,10 +118,9 @@ def compare_task(job: CompareJob) -> Task[Compared]:
 
 def _strengths(edit: Any) -> tuple[float, ...]:
     """Every second strength that is tried for edits of its solver."""
-    from napari_fossiledit.editing.strength import STRENGTHS_TRIED
+    from napari_fossiledit.editing.strength import strengths_for
 
-    solver = (edit.provenance.get("solver") or {}).get("name", "ridge")
-    return tuple(STRENGTHS_TRIED.get(solver, STRENGTHS_TRIED["ridge"])[1::2])
+    return strengths_for(edit)[1::2]
 
 
 def _plain_task(job: CompareJob) -> Task[Compared]:

@@ -9,6 +9,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QSpinBox
 
 from napari_fossiledit.widgets.compare_jobs import GAINED, LOST, Compared, CompareJob, compare_task
+from napari_fossiledit.widgets.curve_series import curve_series
 from napari_fossiledit.widgets.layers import placed
 from napari_fossiledit.widgets.page import Page, note, quiet_combo, row, say, set_ready, warn
 from napari_fossiledit.widgets.plots import BLUE, ORANGE, LinePlot, Series
@@ -47,7 +48,7 @@ class ComparePage(Page):
         self.body.addWidget(self.start)
         self.caution = note()
         self.table = FigureTable()
-        self.plot = LinePlot("precision over recall")
+        self.plot = LinePlot("mean precision over mean recall", height=230)
         self.sentence = note()
         self.legend = QLabel(
             f"<span style='background:{LOST_COLOUR}'>&nbsp;&nbsp;&nbsp;&nbsp;</span> lost &nbsp; "
@@ -175,27 +176,19 @@ class ComparePage(Page):
         self._draw(compared.comparison)
 
     def _draw(self, comparison: Any) -> None:
-        series = []
-        for curve, colour in (
-            (comparison.threshold_curve, ORANGE),
-            (comparison.strength_curve, BLUE),
-        ):
-            steps = [point.x for point in curve.points]
-            at = steps.index(comparison.strength) if comparison.strength in steps else None
-            mark = at if curve is comparison.strength_curve else None
-            told = {0, len(steps) - 1, mark}
-            names = [f"{x:g}" if i in told else "" for i, x in enumerate(steps)]
-            series.append(
-                Series(
-                    curve.label,
-                    curve.recall.tolist(),
-                    curve.precision.tolist(),
-                    colour,
-                    mark,
-                    names,
-                )
-            )
-        self.plot.show_series(series)
+        chosen = comparison.strength
+        self.plot.show_series(
+            [
+                _line(comparison.threshold_curve, ORANGE, beside=True),
+                _line(comparison.strength_curve, BLUE, chosen),
+            ]
+        )
+
+
+def _line(curve: Any, colour: str, chosen: float | None = None, *, beside: bool = False) -> Series:
+    steps = [point.x for point in curve.points]
+    scores = [point.scores for point in curve.points]
+    return curve_series(curve.label, steps, scores, colour, chosen, beside=beside)
 
 
 def _counts(compared: Compared) -> str:

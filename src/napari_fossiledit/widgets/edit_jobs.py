@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_fossiledit.errors import InputError
 from napari_fossiledit.progress import Progress, Task
-from napari_fossiledit.widgets.jobs import labelled_task
+from napari_fossiledit.widgets.jobs import labelled_task, read_slice
 from napari_fossiledit.widgets.session import Recipe
+from napari_fossiledit.widgets.solver_specs import SolverChoice
 
 if TYPE_CHECKING:
     from napari_fossiledit.widgets.layers import LabelSource, StackSource
@@ -18,32 +20,13 @@ __all__ = [
     "MendJob",
     "Mended",
     "Others",
-    "SolverChoice",
     "Strengthened",
     "load_edit_task",
     "mend_task",
+    "parse_slices",
     "save_edit_task",
     "strength_task",
 ]
-
-
-@dataclass(frozen=True)
-class SolverChoice:
-    """The solver and its settings, as chosen on the page."""
-
-    kind: str = "ridge"
-    damping: float = 0.1
-    keep_weight: float = 0.0
-    steps: int = 70
-    rate: float = 5e-5
-
-    def settings(self) -> Any:
-        """The library's solver settings."""
-        from napari_fossiledit import editing
-
-        if self.kind == "adam":
-            return editing.Adam(steps=self.steps, lr=self.rate)
-        return editing.Ridge(damping=self.damping, keep_weight=self.keep_weight)
 
 
 @dataclass(frozen=True)
@@ -54,11 +37,27 @@ class Others:
     confusers: LabelSource | None
     at_most: int
     without: frozenset[int] = frozenset()
+    rule: str = "most precise"
+    recall_loss: float = 0.035
 
 
 @dataclass(frozen=True)
 class MendJob:
-    """All that one press of the button needs."""
+    """All that one press of the button needs.
+
+    Attributes
+    ----------
+    z : int
+        The slice shown.
+    sources : tuple of int, optional
+        The slices that the edit is made from; None for all that are labelled.
+    how : {"jointly", "in sequence"}
+        How several slices are taken.
+    rehearse : tuple of int
+        Slices that the model was trained on, for a solver that fits to labels.
+    others : Others, optional
+        Where the strength is chosen; None where it is ``strength``.
+    """
 
     segmenter: Any
     stack: StackSource
@@ -69,6 +68,9 @@ class MendJob:
     solver: SolverChoice
     strength: float
     others: Others | None = None
+    sources: tuple[int, ...] | None = ()
+    how: str = "jointly"
+    rehearse: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,32 +94,113 @@ class Strengthened:
 
 @dataclass(frozen=True)
 class Mended:
-    """A new edit, not yet on the model."""
+    """A new edit, not yet on the model, and the slices that it was made from."""
 
     edit: Any
     job: MendJob
+    slices: tuple[int, ...]
     found: Strengthened = field(default_factory=lambda: Strengthened(None))
 
 
-def mend_task(job: MendJob) -> Task[Mended]:
-    """Paint the slice, solve for the edit, and choose its strength on other labelled slices."""
-    from napari_fossiledit.editing import rewrite_task
+def parse_slices(text: str, count: int) -> tuple[int, ...]:
+    """Numbers of slices, e.g. from "3, 7-9", in the order given.
 
-    yield Progress(0, 0, f"reading slice {job.z}")
-    image, fossils = job.stack.read(job.z), job.fossils.read(job.z)
-    perturbed = job.recipe.perturbation().apply(image, fossils > 0)
-    edit = yield from rewrite_task(
-        job.segmenter,
-        image,
-        perturbed,
-        fossils,
-        layers=job.layers,
-        solver=job.solver.settings(),
-        name=f"{job.solver.kind}, {job.stack.slice_name(job.z)}",
-    )
+    Raises
+    ------
+    InputError
+        If that cannot be read, or a slice does not exist.
+    """
+    found: list[int] = []
+    for part in text.replace(";", ",").split(","):
+        ends = [end.strip() for end in part.split("-")] if part.strip() else []
+        if not ends:
+            continue
+        if len(ends) > 2 or not all(end.isdecimal() for end in ends):
+            raise InputError(f"'{part.strip()}' is no slice: write numbers such as 3, 7-9.")
+        first, last = int(ends[0]), int(ends[-1])
+        if first > last or last >= count:
+            raise InputError(
+                f"There is no slice {part.strip()}: the stack has the slices 0 to {count - 1}."
+            )
+        found += range(first, last + 1)
+    if not found:
+        raise InputError("Write the numbers of the slices, such as 3, 7-9.")
+    return tuple(dict.fromkeys(found))
+
+
+def mend_task(job: MendJob) -> Task[Mended]:
+    """Solve for the edit, and choose its strength on labelled slices that did not make it."""
+    numbers = job.sources or (job.z,)
+    if job.sources is None:
+        yield Progress(0, 0, "looking for labelled slices")
+        numbers = tuple(job.fossils.labelled())
+        if not numbers:
+            raise InputError(
+                f"The labels '{job.fossils.name}' are empty: paint the fossils of at least one "
+                "slice."
+            )
+    make = _painted_task if job.solver.spec.paints else _corrected_task
+    edit = yield from make(job, numbers)
+    names = [f"slice {z}" for z in numbers]
+    edit.provenance["slice"] = f"{job.stack.name}, {', '.join(names)}"
+    numbers = tuple(dict.fromkeys((*numbers, *job.rehearse)))
     if job.others is None:
-        return Mended(edit, job)
-    return Mended(edit, job, (yield from strength_task(job, edit, job.others)))
+        return Mended(edit, job, numbers)
+    others = replace(job.others, without=job.others.without | set(numbers))
+    return Mended(edit, job, numbers, (yield from strength_task(job, edit, others)))
+
+
+def _name(job: MendJob, numbers: tuple[int, ...]) -> str:
+    if len(numbers) == 1:
+        return f"{job.solver.kind}, {job.stack.slice_name(numbers[0])}"
+    return f"{job.solver.kind}, {job.stack.name}, {len(numbers)} slices"
+
+
+def _painted_task(job: MendJob, numbers: tuple[int, ...]) -> Task[Any]:
+    """Paint the slices and rewrite the layers so that they look painted to the model."""
+    from napari_fossiledit import editing
+
+    sources = []
+    for z in numbers:
+        yield Progress(0, 0, f"reading slice {z}")
+        image, fossils = job.stack.read(z), job.fossils.read(z)
+        perturbed = yield from job.recipe.perturbation().apply_task(image, fossils)
+        sources.append(editing.Source(image, perturbed, fossils))
+    how: Any = job.how
+    return (
+        yield from editing.rewrite_several_task(
+            job.segmenter,
+            sources,
+            how=how,
+            layers=job.layers,
+            solver=job.solver.settings(),
+            name=_name(job, numbers),
+        )
+    )
+
+
+def _corrected_task(job: MendJob, numbers: tuple[int, ...]) -> Task[Any]:
+    """Fit the heads, and layers that are ticked, to the slices' labels."""
+    from napari_fossiledit import editing
+    from napari_fossiledit.editing.correcting import has_heads
+
+    pieces = {}
+    for z in (*numbers, *job.rehearse):
+        yield Progress(0, 0, f"reading slice {z}")
+        pieces[z] = read_slice(job.stack, job.fossils, None, z)
+    settings = job.solver.settings()
+    if settings.heads and not has_heads(job.segmenter):
+        settings = replace(settings, heads=False)
+    return (
+        yield from editing.correct_task(
+            job.segmenter,
+            [pieces[z] for z in numbers],
+            layers=job.layers or None,
+            solver=settings,
+            rehearse=[pieces[z] for z in job.rehearse if z not in numbers],
+            name=_name(job, numbers),
+        )
+    )
 
 
 def strength_task(job: Any, edit: Any, others: Others) -> Task[Strengthened]:
@@ -132,9 +215,8 @@ def strength_task(job: Any, edit: Any, others: Others) -> Task[Strengthened]:
     """
     from napari_fossiledit.editing import choose_strength_task
     from napari_fossiledit.editing.edit import image_sha256
-    from napari_fossiledit.errors import InputError
 
-    source = edit.provenance.get("image_sha256")
+    made_from = edit.made_from
     try:
         slices = yield from labelled_task(
             job.stack,
@@ -142,12 +224,16 @@ def strength_task(job: Any, edit: Any, others: Others) -> Task[Strengthened]:
             others.confusers,
             at_most=others.at_most,
             without=others.without,
-            seen=lambda image: image_sha256(image) == source,
+            seen=lambda image: image_sha256(image) in made_from,
         )
     except InputError:
         return Strengthened(None)  # an edit can be made with a single labelled slice
-    choice = yield from choose_strength_task(job.segmenter, edit, slices)
-    made = edit.with_choice(choice, (piece.image for piece in slices))
+    choice = yield from choose_strength_task(
+        job.segmenter, edit, slices, rule=others.rule, recall_loss=others.recall_loss
+    )
+    made = edit.with_choice(
+        choice, (piece.image for piece in slices), names=[piece.name for piece in slices]
+    )
     return Strengthened(choice, numbers(slices), made)
 
 

@@ -1,8 +1,7 @@
-"""The list of edits: switch on and off, weigh, rename, remove, save and load."""
+"""The list of edits: order, switch, weigh, rename, duplicate, merge, remove, save and load."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Qt
@@ -18,15 +17,19 @@ from qtpy.QtWidgets import (
 )
 from superqt import QLabeledDoubleSlider
 
+from napari_fossiledit.editing.provenance_words import provenance_rows
 from napari_fossiledit.widgets.bench import Bench
 from napari_fossiledit.widgets.edit_jobs import load_edit_task, save_edit_task
-from napari_fossiledit.widgets.page import CLEAR_BOXES, note, row, say, set_ready
+from napari_fossiledit.widgets.live_box import LiveBox
+from napari_fossiledit.widgets.page import CLEAR_BOXES, Section, note, row, say, set_ready
+from napari_fossiledit.widgets.provenance import provenance_html
+from napari_fossiledit.widgets.strength_box import STRONGEST
 
 __all__ = ["EditList"]
 
 _FILTER = "Edits (*.safetensors);;All files (*)"
 _ROWS = 6
-STRONGEST = 1.5
+_UP, _DOWN = -1, 1
 
 
 class EditList(QWidget):
@@ -45,13 +48,14 @@ class EditList(QWidget):
         self.tree.setHeaderLabels(["Edit (on / off)", "Strength"])
         self.tree.setRootIsDecorated(False)
         self.tree.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.tree.setEditTriggers(QAbstractItemView.EditTrigger.DoubleClicked)
+        triggers = QAbstractItemView.EditTrigger
+        self.tree.setEditTriggers(triggers.DoubleClicked | triggers.EditKeyPressed)
         self.tree.header().setStretchLastSection(False)
         self.tree.header().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.tree.header().setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
         self.tree.setStyleSheet(CLEAR_BOXES)
         self.tree.itemChanged.connect(self._item_changed)
-        self.tree.currentItemChanged.connect(lambda *_: self._show_strength())
+        self.tree.currentItemChanged.connect(lambda *_: self._show_selected())
         self.empty = note("No edit yet.")
         self.slider = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0.0, STRONGEST)
@@ -59,6 +63,11 @@ class EditList(QWidget):
         self.slider.setDecimals(2)
         self.slider.wheelEvent = lambda event: event.ignore()
         self.slider.valueChanged.connect(self._slid)
+        self.live = LiveBox(bench)
+        self.up = button("Up", lambda: self._move(_UP))
+        self.down = button("Down", lambda: self._move(_DOWN))
+        self.duplicate = button("Duplicate", self._duplicate)
+        self.merge = button("Merge", self._merge)
         self.remove = button("Remove", self._remove)
         self.clear = button("Remove all", self._clear)
         self.save = button("Save…", self._save)
@@ -66,8 +75,15 @@ class EditList(QWidget):
         layout.addWidget(self.empty)
         layout.addWidget(self.tree)
         self.strength_label = QLabel("Strength")
-        layout.addLayout(row(self.strength_label, self.slider, stretch=1))
+        layout.addLayout(row(self.strength_label, self.slider, self.live.toggle, stretch=1))
+        layout.addWidget(self.live)
+        layout.addLayout(row(self.up, self.down, self.duplicate, self.merge))
         layout.addLayout(row(self.remove, self.clear, self.save, self.load))
+        self.origin_text = note()
+        self.origin_text.setTextFormat(Qt.TextFormat.RichText)
+        self.origin = Section("Where this edit comes from", self.origin_text)
+        self.origin.head.toggled.connect(lambda: self._show_selected())
+        layout.addWidget(self.origin)
 
     @property
     def _edits(self) -> Any:
@@ -106,10 +122,15 @@ class EditList(QWidget):
                 place = len(entries) - 1 if at is None else min(at, len(entries) - 1)
                 self.tree.setCurrentItem(self.tree.topLevelItem(place))
         say(self.empty, "" if entries else "No edit yet.")
-        for widget in (self.tree, self.strength_label, self.slider):
+        editing = (self.strength_label, self.slider, self.live.toggle, self.origin)
+        buttons = (self.up, self.down, self.duplicate, self.merge)
+        for widget in (self.tree, *editing, *buttons):
             widget.setVisible(bool(entries))
-        self._show_strength()
+        if not entries:
+            self.live.toggle.setChecked(False)
+        self.live.refresh()
         self._show_ready(bool(entries))
+        self._show_selected()
 
     def _show_entry(self, item: QTreeWidgetItem, entry: Any) -> None:
         flags = Qt.ItemFlag
@@ -122,7 +143,7 @@ class EditList(QWidget):
         item.setText(0, entry.name)
         item.setText(1, f"{entry.strength:.2f}")
         item.setCheckState(0, Qt.CheckState.Checked if entry.active else Qt.CheckState.Unchecked)
-        item.setToolTip(0, _origin(entry.edit))
+        item.setToolTip(0, "Double-click, or press F2, to rename.")
 
     def _show_ready(self, some: bool) -> None:
         runner = self._bench.runner
@@ -136,6 +157,18 @@ class EditList(QWidget):
         no_model = "" if self._edits is not None else "Load a model first (page 2)."
         for widget in (self.tree, self.slider):
             set_ready(widget, held, "")
+        active = self._bench.session.active_edits
+        few = "" if active > 1 else "Merging needs at least two edits that are switched on."
+        set_ready(
+            self.merge,
+            few or held,
+            f"Make one edit of the {active} that are switched on; the model stays what it is now.",
+        )
+        set_ready(
+            self.duplicate,
+            none or held,
+            "A copy of the selected edit, switched off: try another strength beside it.",
+        )
         self.slider.setToolTip(held or "0 = the model without this edit, 1 = the edit as solved.")
         set_ready(self.remove, none or held, "Take the selected edit off the model.")
         set_ready(self.clear, none or held, "The model is the unedited one again, bit for bit.")
@@ -143,11 +176,27 @@ class EditList(QWidget):
         set_ready(self.save, none or waiting, "Save the selected edit to a file.")
         set_ready(self.load, no_model or waiting, "Load an edit made for this model.")
 
-    def _show_strength(self) -> None:
+    def _show_selected(self) -> None:
+        """Show the selected edit's strength and origin, and where it may move."""
         at = self.selected
-        if at is not None and not self.slider.isSliderDown():
+        if at is None:
+            return
+        entry = self._edits.entries[at]
+        if not self.slider.isSliderDown():
             with QSignalBlocker(self.slider):
-                self.slider.setValue(self._edits.entries[at].strength)
+                self.slider.setValue(entry.strength)
+        if self.origin.head.isChecked():
+            rows = provenance_rows(entry.edit, entry.strength, self._edits.base_fingerprint)
+            text = provenance_html(rows)
+            if text != self.origin_text.text():
+                self.origin_text.setText(text)
+            self.origin_text.show()
+        held = self._bench.runner.holds_weights
+        why = f"'{self._bench.runner.title}' is running." if held else ""
+        tip = "Only rounding depends on the order: the strengths add up."
+        set_ready(self.up, why or ("" if at else "It is the first."), tip)
+        last = at == self._count() - 1
+        set_ready(self.down, why or ("It is the last." if last else ""), tip)
 
     def _changed(self) -> None:
         """Let the weights follow the list, off the main thread."""
@@ -173,6 +222,29 @@ class EditList(QWidget):
         if active != entry.active:
             self._edits.set_active(at, active, wait=False)
         self._changed()
+
+    def _move(self, step: int) -> None:
+        at = self.selected
+        if at is not None and 0 <= at + step < self._count():
+            self._edits.move(at, at + step, wait=False)
+            self._changed()
+            self.select(at + step)
+
+    def _duplicate(self) -> None:
+        at = self.selected
+        if at is not None:
+            self._edits.duplicate(at, wait=False)
+            self._changed()
+            self.select(at + 1)
+
+    def _merge(self) -> None:
+        def merge() -> None:
+            count = self._bench.session.active_edits
+            merged = self._edits.merge(name=f"merged from {count} edits", wait=False)
+            self._changed()
+            self.select(self._edits.entries.index(merged))
+
+        self._bench.attempt(merge)
 
     def _remove(self) -> None:
         if self.selected is not None:
@@ -230,17 +302,3 @@ class EditList(QWidget):
             )
         self._changed()
         self.select(self._count() - 1)
-
-
-def _origin(edit: Any) -> str:
-    """Where an edit came from, for its tooltip."""
-    facts = edit.provenance
-    solver = facts.get("solver") or {}
-    levels = ", ".join(layer.get("level", "?") for layer in facts.get("layers", ()))
-    lines = [
-        "Double-click to rename.",
-        f"Made {facts.get('date', 'at an unknown date')} for the model {facts.get('model', '?')}.",
-        f"Layers: {levels or ', '.join(edit.layers)}.",
-        f"Solver: {json.dumps(solver)[1:-1].replace(chr(34), '')}.",
-    ]
-    return "\n".join(lines)

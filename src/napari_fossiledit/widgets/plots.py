@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from qtpy.QtCore import QPointF, QRectF, Qt
-from qtpy.QtGui import QColor, QPainter, QPalette, QPen
+from qtpy.QtGui import QColor, QPainter, QPainterPath, QPalette, QPen
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 __all__ = ["BLUE", "GREEN", "ORANGE", "LinePlot", "Series"]
@@ -17,11 +18,26 @@ __all__ = ["BLUE", "GREEN", "ORANGE", "LinePlot", "Series"]
 ORANGE, BLUE, GREEN = "#e69f00", "#56b4e9", "#009e73"
 _HEIGHT = 170
 _TICKS = 4
+_MARK = 5.0  # px, radius of a marked point
+_LEAST_ROOM = 0.02  # of recall, where all points of a curve lie together
 
 
 @dataclass(frozen=True)
 class Series:
-    """A line of the plot; ``marked`` is the index of a point drawn large, ``names`` its points'."""
+    """A line of the plot.
+
+    Attributes
+    ----------
+    label : str
+    x, y : sequence of float
+    colour : str
+    marked : int, optional
+        Index of a point drawn large.
+    names : sequence of str
+        Written beside the points.
+    beside : bool
+        Whether it is only drawn as far as it lies beside the other lines.
+    """
 
     label: str
     x: Sequence[float]
@@ -29,16 +45,17 @@ class Series:
     colour: str
     marked: int | None = None
     names: Sequence[str] = ()
+    beside: bool = False
 
 
 class LinePlot(QWidget):
     """Lines in a frame with few ticks and a legend."""
 
-    def __init__(self, caption: str) -> None:
+    def __init__(self, caption: str, *, height: int = _HEIGHT) -> None:
         super().__init__()
         self._caption = caption
         self._series: list[Series] = []
-        self.setFixedHeight(_HEIGHT)
+        self.setFixedHeight(height)
         self.setMinimumWidth(200)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.hide()
@@ -56,7 +73,7 @@ class LinePlot(QWidget):
 
     def paintEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
         """Draw the plot."""
-        points = [(x, y) for s in self._series for x, y in zip(s.x, s.y, strict=True)]
+        points = _in_view(self._series)
         if not points:
             return
         painter = QPainter(self)
@@ -72,8 +89,14 @@ class LinePlot(QWidget):
         scale = _Scale.of(points, frame)
         self._draw_frame(painter, frame, scale, ink, line)
         for series, (left, place) in zip(self._series, keys, strict=True):
-            _draw_series(painter, series, scale)
             self._draw_key(painter, series, ink, QPointF(left, place * (line + 2)), line)
+        painter.setClipRect(frame)
+        for series in self._series:
+            _draw_series(painter, series, scale)
+        painter.setClipping(False)
+        ground = self.palette().color(QPalette.ColorRole.Window)
+        for series in self._series:
+            _draw_names(painter, series, scale, ground)
         painter.end()
 
     def _draw_frame(
@@ -147,10 +170,46 @@ def _draw_series(painter: QPainter, series: Series, scale: _Scale) -> None:
     painter.setBrush(colour)
     for i, point in enumerate(points):
         if len(points) <= 30 or i == series.marked:
-            radius = 5.0 if i == series.marked else 2.0
+            radius = _MARK if i == series.marked else 2.0
             painter.drawEllipse(point, radius, radius)
-    for point, name in zip(points, series.names, strict=False):
-        painter.drawText(point + QPointF(5, -4), name)
+
+
+def _draw_names(painter: QPainter, series: Series, scale: _Scale, ground: QColor) -> None:
+    """Write the points' names with a rim in the ground's colour, readable over lines."""
+    for x, y, name in zip(series.x, series.y, series.names, strict=False):
+        point = scale.point(x, y)
+        if name and scale.frame.contains(point):
+            path = QPainterPath()
+            width = painter.fontMetrics().horizontalAdvance(name)
+            left = min(point.x() + 6, scale.frame.right() - width)
+            path.addText(QPointF(left, point.y() - 5), painter.font(), name)
+            painter.strokePath(path, QPen(ground, 4))
+            painter.fillPath(path, QColor(series.colour))
+
+
+def _in_view(series: Sequence[Series]) -> list[tuple[float, float]]:
+    """The points that the frame must hold: of a line that lies beside others, those near them."""
+    main = [s for s in series if not s.beside] or list(series)
+    points = [(x, y) for s in main for x, y in zip(s.x, s.y, strict=True)]
+    if not points or len(main) == len(series):
+        return points
+    low, high = min(p[0] for p in points), max(p[0] for p in points)
+    room = max(0.25 * (high - low), _LEAST_ROOM)
+    low, high = low - room, high + room
+    for line in series:
+        if line.beside:
+            around = sorted(zip(line.x, line.y, strict=True))
+            points += [point for point in around if low <= point[0] <= high]
+            points += [(at, y) for at in (low, high) if (y := _level(around, at)) is not None]
+    return points
+
+
+def _level(line: Sequence[tuple[float, float]], at: float) -> float | None:
+    """Height of a line (by rising x) at a place, or None beyond its ends."""
+    for (x0, y0), (x1, y1) in pairwise(line):
+        if x0 <= at <= x1:
+            return y0 if x1 == x0 else y0 + (y1 - y0) * (at - x0) / (x1 - x0)
+    return None
 
 
 def _finite(series: Series) -> Series:
@@ -168,6 +227,7 @@ def _finite(series: Series) -> Series:
         series.colour,
         marked,
         names,
+        series.beside,
     )
 
 

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from weakref import ref
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QSpinBox
+from qtpy.QtWidgets import QCheckBox, QComboBox, QSpinBox
 
 from napari_fossiledit.widgets.layers import placed
-from napari_fossiledit.widgets.page import Page, note, quiet_combo, row, say, set_ready
-from napari_fossiledit.widgets.picker import ColourPicker, Swatch
+from napari_fossiledit.widgets.live_preview import LivePreview
+from napari_fossiledit.widgets.page import Page, note, quiet_combo, row, say, set_ready, warn
 from napari_fossiledit.widgets.preferences import labelled_slices
-from napari_fossiledit.widgets.probe_jobs import Preview, Probed, preview_task, probe_task
-from napari_fossiledit.widgets.segment_page import add_segmented
-from napari_fossiledit.widgets.tables import FigureTable, figure, share
+from napari_fossiledit.widgets.preview_jobs import Preview, Wanted, preview_task
+from napari_fossiledit.widgets.probe_jobs import probe_task
+from napari_fossiledit.widgets.probe_results import ProbeResults
+from napari_fossiledit.widgets.recipe_box import RecipeBox
+from napari_fossiledit.widgets.textures import texture_map
 
 __all__ = ["ProbePage"]
 
-_TARGETS = {"Everything but the fossils": "others", "The fossils": "fossils"}
-_FILLS = {"Median colour of the rock": "median", "A colour picked in the image": "colour"}
 THIS, SEVERAL = "This slice", "Labelled slices"
 
 
@@ -33,9 +33,19 @@ class ProbePage(Page):
         self.body.addWidget(
             note("Paint over part of a slice and see whether the model changes its mind.")
         )
-        self._build_recipe()
+        self.recipe = RecipeBox(self.bench)
+        self.live = QCheckBox("Live preview")
+        self.live.setToolTip("One layer shows the slice as these settings paint it.")
+        self.live_preview = LivePreview(self.bench, self)
+        self.live.toggled.connect(self.live_preview.switch)
+        self.recipe.changed.connect(self.live_preview.follow)
         self.preview = self.button("Preview the painted slice", self._preview)
-        self.body.addWidget(self.preview)
+        self.said = note()
+        self.live_preview.said.connect(self._say)
+        self.live_preview.switched.connect(self.live.setChecked)
+        self.body.addWidget(self.recipe)
+        self.body.addLayout(row(self.live, self.preview, stretch=1))
+        self.body.addWidget(self.said)
         self.scope = quiet_combo(QComboBox())
         self.scope.addItems([THIS, SEVERAL])
         self.scope.currentTextChanged.connect(self.refresh)
@@ -46,71 +56,16 @@ class ProbePage(Page):
         self.body.addLayout(row(note("Probe"), self.scope, self.at_most, stretch=1))
         self.probe = self.button("Probe the model", self._probe, main=True)
         self.body.addWidget(self.probe)
-        self.table = FigureTable()
-        self.diagnosis = note()
-        self.show_layers = self.button("Show the three versions as layers", self._show_layers)
-        for widget in (self.table, self.diagnosis, self.show_layers):
-            self.body.addWidget(widget)
+        self.results = ProbeResults(self.bench, self.button)
+        self.body.addWidget(self.results)
         self._shown: Any = None
-
-    def _build_recipe(self) -> None:
-        self.target, self.fill = quiet_combo(QComboBox()), quiet_combo(QComboBox())
-        self.target.addItems(list(_TARGETS))
-        self.fill.addItems(list(_FILLS))
-        self.swatch, self.pick = Swatch(), self.button("Pick in image", lambda: None)
-        self.picker = ColourPicker(self.bench, self.pick)
-        self.picker.picked.connect(self._picked)
-        self.pick.toggled.connect(self.bench.touch)
-        self.fraction = QDoubleSpinBox()
-        self.fraction.setRange(1, 100)
-        self.fraction.setDecimals(0)
-        self.fraction.setSuffix(" %")
-        self.fraction.setValue(100)
-        self.fraction.setToolTip(
-            "Below 100 %, whole patches are painted in random order until this share is reached."
-        )
-        self.seed = QSpinBox()
-        self.seed.setRange(0, 9999)
-        self.seed.setToolTip("Another seed paints other patches.")
-        self._form = self.form()
-        self._form.addRow("Paint over", self.target)
-        self._form.addRow("with", self.fill)
-        self.colour_row = row(self.swatch, self.pick, stretch=1)
-        self._form.addRow("Colour", self.colour_row)
-        self._form.addRow("Share", self.fraction)
-        self._form.addRow("Seed", self.seed)
-        for spin in (self.fraction, self.seed):
-            spin.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-            spin.valueChanged.connect(self._recipe_chosen)
-        for combo in (self.target, self.fill):
-            combo.activated.connect(self._recipe_chosen)
-
-    def _recipe_chosen(self, *_: Any) -> None:
-        self.session.recipe = replace(
-            self.session.recipe,
-            target=_TARGETS[self.target.currentText()],
-            fill=_FILLS[self.fill.currentText()],
-            fraction=self.fraction.value() / 100,
-            seed=self.seed.value(),
-        )
-
-    def _picked(self, colour: tuple[int, int, int]) -> None:
-        self.session.recipe = replace(self.session.recipe, fill="colour", colour=colour)
 
     def refresh(self) -> None:
         """Show the recipe, the buttons' state and the last probe."""
-        recipe = self.session.recipe
-        self.target.setCurrentText(next(k for k, v in _TARGETS.items() if v == recipe.target))
-        self.fill.setCurrentText(next(k for k, v in _FILLS.items() if v == recipe.fill))
-        self.swatch.show_colour(recipe.colour)
-        self._form.setRowVisible(self.colour_row, recipe.fill == "colour")
-        self._form.setRowVisible(self.seed, recipe.fraction < 1)
+        self.recipe.refresh()
+        self.live_preview.follow()
         self.at_most.setVisible(self.scope.currentText() == SEVERAL)
-        down = self.pick.isChecked()
-        self.pick.setText("Click on mud in the image…" if down else "Pick in image")
-        set_ready(self.pick, "" if down else self.bench.why_not(), "Then click on bare mud.")
-        unpicked = recipe.fill == "colour" and recipe.colour is None
-        missing = "Pick the mud's colour in the image first." if unpicked else ""
+        missing = self.session.recipe.missing
         set_ready(
             self.preview,
             self.bench.why_not(labels=True) or missing,
@@ -119,18 +74,13 @@ class ProbePage(Page):
         set_ready(
             self.probe,
             self.bench.why_not(labels=True, model=True) or missing,
-            "Predict the slice as it is, with all else painted over, and with the fossils painted.",
+            "Predict slices as they are and painted over, and compare fossil by fossil.",
         )
         probed = self.session.result("probe")
         if probed is not self._shown:
             self._shown = probed
-            self._show(probed)
-        self.show_layers.setVisible(probed is not None)
-        set_ready(
-            self.show_layers,
-            self.bench.why_not(),
-            "The painted images and what the model finds in each, as new layers.",
-        )
+            self.results.show_probed(probed)
+        self.results.refresh()
 
     def _sources(self) -> tuple[Any, Any, Any]:
         session, bench = self.session, self.bench
@@ -147,9 +97,9 @@ class ProbePage(Page):
         if self.bench.why_not(labels=True):
             return
         stack, labels, _ = self._sources()
-        z, recipe = self.bench.current_z(), self.session.recipe
+        wanted = Wanted(stack, labels, self.bench.current_z(), self.session.recipe)
         self.bench.start(
-            lambda: preview_task(stack, labels, z, recipe),
+            lambda: preview_task(wanted),
             title="Paint the slice",
             on_done=self._previewed,
             needs=[self.session.stack, self.session.labels],
@@ -157,8 +107,14 @@ class ProbePage(Page):
 
     def _previewed(self, made: Preview) -> None:
         self._add_slice(made.image, f"{made.stack.name} {made.z}: {made.words}", made)
-        if made.reached < 1:
-            self.bench.tell(f"{made.reached:.0%} of the target's pixels were painted.")
+        self._say(" ".join(made.said))
+
+    def _say(self, text: str, problem: bool = False) -> None:
+        if problem:
+            warn(self.said, text)
+        else:
+            self.said.setStyleSheet("")
+            say(self.said, text)
 
     def _add_slice(self, image: Any, name: str, at: Any) -> Any:
         flat = at.stack.flat
@@ -176,50 +132,15 @@ class ProbePage(Page):
         one = self.scope.currentText() == THIS
         only, at_most = self.bench.current_z() if one else None, self.at_most.value()
         segmenter, recipe = self.session.segmenter, self.session.recipe
+        layer: Any = self.bench.layer(self.session.labels)
+        at = {"stack_layer": ref(self.bench.stack_layer), "labels_layer": ref(layer)}
+        textures = texture_map(layer.features)
         self.bench.start(
-            lambda: probe_task(segmenter, stack, labels, confusers, recipe, only, at_most),
+            lambda: probe_task(
+                segmenter, stack, labels, confusers, recipe, only, at_most, textures=textures
+            ),
             title="Probe the model",
-            on_done=lambda result: self.session.set_result("probe", result),
+            on_done=lambda result: self.session.set_result("probe", replace(result, **at)),
             holds_weights=True,
             needs=self._needs(),
         )
-
-    def _show(self, probed: Probed | None) -> None:
-        if probed is None:
-            self.table.fill([], [])
-            say(self.diagnosis, "")
-            return
-        rows = probed.result.rows
-        scores = [r.scores for r in rows]
-        head = ["", "original", "others\npainted", "fossils\npainted"]
-        table = [
-            ["Precision", *(figure(s.matched_mean.precision) for s in scores)],
-            ["Recall", *(figure(s.matched_mean.recall) for s in scores)],
-            ["IoU", *(figure(s.matched_mean.iou) for s in scores)],
-            ["Fossils found", *(f"{s.matched} of {s.total}" for s in scores)],
-            ["False detections", *(str(s.false_detections) for s in scores)],
-            ["Spurious pixels", *(share(s.spurious_fraction) for s in scores)],
-        ]
-        if scores[0].confuser_share is not None:
-            table.append(["Confusers claimed", *(share(s.confuser_share) for s in scores)])
-        self.table.fill(head, table)
-        count = len(probed.slices)
-        where = f"Slice {probed.z}" if count == 1 else f"{count} labelled slices"
-        say(self.diagnosis, f"{where}: {probed.result.diagnosis}")
-
-    def _show_layers(self) -> None:
-        probed = self.session.result("probe")
-        if probed is None:
-            return
-        for version in probed.result.rows:
-            if version.version != "original":
-                self._add_slice(
-                    version.images[0], f"{probed.stack.name} {probed.z}: {version.version}", probed
-                )
-            add_segmented(
-                self.bench.add_labels,
-                probed.painted[version.version],
-                f"found {probed.z}: {version.version}",
-                probed.stack.place,
-                visible=version.version != "original",
-            )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from napari.layers import Labels
-from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QSpinBox
 
+from napari_fossiledit.editing.provenance_words import skipped_words
 from napari_fossiledit.progress import Progress
+from napari_fossiledit.widgets.curve_series import choice_series, scan_series
 from napari_fossiledit.widgets.edit_jobs import (
     Mended,
     MendJob,
@@ -16,19 +17,17 @@ from napari_fossiledit.widgets.edit_jobs import (
     mend_task,
     strength_task,
 )
-from napari_fossiledit.widgets.edit_list import STRONGEST, EditList
+from napari_fossiledit.widgets.edit_list import EditList
 from napari_fossiledit.widgets.export_box import ExportBox
-from napari_fossiledit.widgets.page import LayerCombo, Page, note, row, say, set_ready
+from napari_fossiledit.widgets.page import LayerCombo, Page, note, say, set_ready, warn
 from napari_fossiledit.widgets.plots import BLUE, GREEN, ORANGE, LinePlot, Series
-from napari_fossiledit.widgets.preferences import labelled_slices
+from napari_fossiledit.widgets.slices_box import SlicesBox
 from napari_fossiledit.widgets.solver_box import LayerChecklist, SolverBox
+from napari_fossiledit.widgets.strength_box import StrengthBox
 
 __all__ = ["RewritePage"]
 
 _COLOURS = (ORANGE, BLUE, GREEN, "#cc79a7", "#d55e00", "#f0e442")
-# Ridge solves to the end and is used in part; Adam stops early and is used whole.
-_USUAL_STRENGTH = {"ridge": 0.15, "adam": 1.0}
-_BUTTONS = 72  # px
 
 
 class RewritePage(Page):
@@ -48,52 +47,46 @@ class RewritePage(Page):
         self.fossils.setToolTip(
             "Any labels of the fossils: yours, or a prediction that you corrected."
         )
+        self.slices = SlicesBox()
         self.recipe = note()
         self.checklist = LayerChecklist()
         self.solver = SolverBox()
+        self.strength_box = StrengthBox()
+        self.auto, self.at_most = self.strength_box.auto, self.strength_box.at_most
+        self.strength = self.strength_box.strength
+        self.strength.setValue(self.solver.spec.strength)
+        self._usually_auto = self.solver.spec.auto
+        self.solver.kind.currentTextChanged.connect(self._solver_changed)
+        for changed in (self.slices.scope.currentTextChanged, self.slices.numbers.textChanged):
+            changed.connect(self.bench.touch)
+        self.checklist.itemChanged.connect(self.bench.touch)
         form = self.form()
         form.addRow("Fossils", self.fossils)
-        self.body.addWidget(self.recipe)
-        self.body.addWidget(self.checklist)
-        self.body.addWidget(self.solver)
-        self._build_strength()
-        self.mend = self.button("Mend this weakness", self._mend, main=True)
+        form.addRow("Edit from", self.slices)
+        for widget in (self.recipe, self.checklist, self.solver, self.strength_box):
+            self.body.addWidget(widget)
+        self.mend = self.button(self.solver.spec.button, self._mend, main=True)
         self.body.addWidget(self.mend)
         self.loss = LinePlot("loss over step (1 = before the edit)")
-        self.scan = LinePlot("mean precision and recall over strength")
-        self.said = note()
+        self.scan = LinePlot("mean precision over mean recall", height=230)
+        self.said, self.beside, self.caution = note(), note(), note()
         self.edits = EditList(self.bench, self.button)
         self.rescan = self.button("Choose its strength on other labelled slices", self._rescan)
         self.export = ExportBox(self.bench, self.button)
-        for widget in (self.said, self.loss, self.edits, self.rescan, self.scan, self.export):
+        below = (self.said, self.caution, self.loss, self.edits, self.rescan)
+        for widget in (*below, self.scan, self.beside, self.export):
             self.body.addWidget(widget)
         self._curves: dict[str, list[float]] = {}
-        self._scanned: list[tuple[float, float]] = []  # strength and precision, as they come
+        # Strength, precision and recall, as they come.
+        self._scanned: list[tuple[float, float, float]] = []
 
-    def _build_strength(self) -> None:
-        self.auto = QCheckBox("Choose the strength on other slices")
-        self.auto.setChecked(True)
-        self.auto.setToolTip("The strength decides: too strong an edit loses fossils.")
-        self.at_most = QSpinBox()
-        self.at_most.setRange(1, 50)
-        self.at_most.setValue(labelled_slices())
-        self.at_most.setPrefix("at most ")
-        # napari's style puts wide buttons beside the text, which Qt does not allow for.
-        text = self.at_most.fontMetrics().horizontalAdvance("at most 50")
-        self.at_most.setMinimumWidth(text + _BUTTONS)
-        self.at_most.setToolTip("So many other labelled slices, spread over the stack.")
-        self.strength = QDoubleSpinBox()
-        self.strength.setRange(0.0, STRONGEST)
-        self.strength.setSingleStep(0.05)
-        self.strength.setValue(_USUAL_STRENGTH["ridge"])
-        self.strength.setPrefix("Strength ")
-        self.body.addLayout(row(self.auto, self.at_most, stretch=0))
-        self.body.addWidget(self.strength)
-        self.auto.toggled.connect(lambda on: self.strength.setVisible(not on))
-        self.strength.setVisible(False)
-        self.solver.kind.currentTextChanged.connect(
-            lambda: self.strength.setValue(_USUAL_STRENGTH[self.solver.choice().kind])
-        )
+    def _solver_changed(self) -> None:
+        spec = self.solver.spec
+        self.strength.setValue(spec.strength)
+        if spec.auto != self._usually_auto:
+            self._usually_auto = spec.auto
+            self.auto.setChecked(spec.auto)
+        self.bench.touch()
 
     def _choose_fossils(self, name: str) -> None:
         self._fossils = name
@@ -104,19 +97,21 @@ class RewritePage(Page):
         if self._fossils and self.bench.layer(self._fossils) is None:
             self._fossils = ""
         self.fossils.refresh()
-        self.checklist.show_model(self.session.model)
-        recipe, z = self.session.recipe, self.bench.current_z()
-        words = f"{recipe.words[0].upper()}{recipe.words[1:]} (page 4)."
-        if recipe.target == "fossils":
-            words += " The usual edit paints everything but the fossils."
-        say(self.recipe, f"Edits from slice {z}, the one shown. {words}")
+        spec = self.solver.spec
+        self.checklist.show_model(self.session.model, spec.usual)
+        self.slices.show_how(spec.paints)
+        several = "these slices'" if self.slices.several else "this slice's"
+        self.mend.setText(spec.button.replace("this slice's", several))
+        say(self.recipe, f"{self.slices.words(self.bench.current_z())} {self._recipe_words()}")
         self.edits.refresh()
         self.export.refresh()
         why = self._why_not()
         set_ready(
             self.mend,
             why,
-            "Rewrite the ticked layers so that this slice looks to the model like the painted one.",
+            "Rewrite the ticked layers so that this slice looks to the model like the painted one."
+            if spec.paints
+            else "Fit the model to this slice's labels: no painting is needed.",
         )
         none = "" if self.edits.selected is not None else "There is no edit in the list."
         set_ready(
@@ -125,18 +120,28 @@ class RewritePage(Page):
             "Try several strengths of the selected edit and keep the best.",
         )
 
+    def _fits_heads(self) -> bool:
+        return self.solver.choice().values.get("heads", False) is not False
+
+    def _recipe_words(self) -> str:
+        if not self.solver.spec.paints:
+            return "Nothing is painted: the labels chosen above are what the model is fitted to."
+        recipe = self.session.recipe
+        words = f"{recipe.words[0].upper()}{recipe.words[1:]} (page 4)."
+        if recipe.target == "fossils":
+            words += " The usual edit paints everything but the fossils."
+        return words
+
     def _why_not(self) -> str:
         why = self.bench.why_not(model=True)
         if why:
             return why
         if self.bench.layer(self.fossils.currentText()) is None:
             return "Choose a labels layer with fossils first."
-        if not self.checklist.chosen():
+        if not self.checklist.chosen() and not self._fits_heads():
             return "Tick at least one layer to rewrite."
-        recipe = self.session.recipe
-        if recipe.fill == "colour" and recipe.colour is None:
-            return "Pick the mud's colour in the image first (page 4)."
-        return ""
+        missing: str = self.session.recipe.missing if self.solver.spec.paints else ""
+        return missing
 
     def _others(self, without: set[int]) -> Others | None:
         session = self.session
@@ -144,7 +149,7 @@ class RewritePage(Page):
         if labels is None:
             return None
         confusers = self.bench.labels(session.confusers)
-        return Others(labels, confusers, self.at_most.value(), frozenset(without))
+        return self.strength_box.others(labels, confusers, without)
 
     def _mend(self) -> None:
         self.bench.attempt(self._start_mending)
@@ -156,7 +161,7 @@ class RewritePage(Page):
         fossils = self.bench.labels(name)
         if fossils is None:
             return
-        z = self.bench.current_z()
+        z, count = self.bench.current_z(), self.bench.stack().shape[0]
         job = MendJob(
             segmenter=self.session.segmenter,
             stack=self.bench.stack(),
@@ -167,11 +172,14 @@ class RewritePage(Page):
             solver=self.solver.choice(),
             strength=self.strength.value(),
             others=self._others({z}) if self.auto.isChecked() else None,
+            sources=self.slices.chosen(count),
+            rehearse=() if self.solver.spec.paints else self.slices.rehearsed(count),
+            how=str(self.slices.how.currentData()),
         )
         self._begin_curves()
         self.bench.start(
             lambda: mend_task(job),
-            title="Mend this weakness",
+            title=self.solver.spec.button,
             on_done=self._mended,
             on_progress=self._progressed,
             holds_weights=True,
@@ -182,13 +190,14 @@ class RewritePage(Page):
         self._curves, self._scanned = {}, []
         for plot in (self.loss, self.scan):
             plot.show_series([])
-        say(self.said, "")
+        for label in (self.said, self.beside, self.caution):
+            say(label, "")
 
     def _progressed(self, progress: Progress) -> None:
         """Draw the loss, then the scan over strengths, as they come."""
         if isinstance(progress.data, tuple):
             self._scanned.append(progress.data)
-            self._show_scan()
+            self.scan.show_series(scan_series(self._scanned))
         elif isinstance(progress.data, int | float):
             level = progress.message.split(":")[0]
             self._curves.setdefault(level, []).append(float(progress.data))
@@ -202,11 +211,6 @@ class RewritePage(Page):
                 lines.append(Series(name, range(len(losses)), relative, colour))
         self.loss.show_series(lines)
 
-    def _show_scan(self) -> None:
-        """What is known of a scan that still runs."""
-        x, y = zip(*self._scanned, strict=True)
-        self.scan.show_series([Series("precision", x, y, BLUE)])
-
     def _mended(self, mended: Mended) -> None:
         edit, job = mended.edit, mended.job
         strength, active, words = _verdict(mended.found, job.strength)
@@ -215,22 +219,23 @@ class RewritePage(Page):
         entry = stack.add(chosen, strength, wait=False)
         if not active:
             stack.set_active(entry, False, wait=False)
-        self._sync(job.stack.name, {job.z, *mended.found.used})
+        self._sync(job.stack.name, {*mended.slices, *mended.found.used})
         if job.others is not None and mended.found.choice is None:
             words = (
                 "No other slice is labelled, so the strength could not be chosen: it is "
                 f"{strength:g}. Look at the result on page 6, or label another slice."
             )
+        warn(self.caution, skipped_words(edit))
         levels = {layer.name: layer.level for layer in self._layers()}
         self._show_losses({levels.get(k, k): v for k, v in edit.losses.items()})
         self._show_choice(mended.found)
         seconds = edit.provenance.get("seconds", {})
-        took = (
-            f" Features {seconds['features']:.1f} s, solving {seconds['solve']:.1f} s."
-            if {"features", "solve"} <= set(seconds)
-            else ""
+        took = ", ".join(
+            f"{word} {seconds[key]:.1f} s"
+            for key, word in (("features", "features"), ("solve", "solving"))
+            if seconds.get(key)
         )
-        say(self.said, words + took)
+        say(self.said, f"{words} (Took: {took}.)" if took else words)
         self.edits.select(len(stack.entries) - 1)
 
     def _layers(self) -> Any:
@@ -242,18 +247,11 @@ class RewritePage(Page):
         self.session.touch_edits()
 
     def _show_choice(self, found: Strengthened) -> None:
-        """Both sides of the bargain, with a large point at the strength that was chosen."""
-        if found.choice is None:
-            return
-        x = [strength for strength, _ in found.choice.points]
-        means = [scores.matched_mean for _, scores in found.choice.points]
-        at = x.index(found.choice.strength) if found.choice.strength in x else None
-        self.scan.show_series(
-            [
-                Series("precision", x, [mean.precision for mean in means], BLUE, at),
-                Series("recall", x, [mean.recall for mean in means], ORANGE, at),
-            ]
-        )
+        """Precision over recall, beside the mask threshold, with a large point at the choice."""
+        if found.choice is not None:
+            self.scan.show_series(choice_series(found.choice))
+            self.beside.setStyleSheet("")
+            (warn if found.choice.below_threshold_curve else say)(self.beside, found.choice.beside)
 
     def _rescan(self) -> None:
         self.bench.attempt(self._start_scan)

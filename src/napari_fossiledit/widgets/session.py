@@ -7,77 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
-from napari_fossiledit.errors import InputError
+from napari_fossiledit.widgets.recipe import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from napari_fossiledit.models.segmenter import EditableLayer
-    from napari_fossiledit.perturb import Perturbation
 
 __all__ = ["ModelInfo", "Recipe", "Session"]
 
-RGB = tuple[int, int, int]
 _SCORED = {"probe", "compare"}  # results whose figures depend on the fossil's classes
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How the next perturbation is made.
-
-    Attributes
-    ----------
-    target : {"others", "fossils"}
-        What is painted over.
-    fill : {"median", "colour"}
-        With what: the median of the rock around the fossils, or one picked colour.
-    colour : (r, g, b) of 0..255, optional
-        The picked colour; needed when ``fill`` is ``colour``.
-    fraction : float
-        Share of the target's pixels that is painted, in (0, 1].
-    seed : int
-        For the random order of components when ``fraction`` is below 1.
-    """
-
-    target: str = "others"
-    fill: str = "median"
-    colour: RGB | None = None
-    fraction: float = 1.0
-    seed: int = 0
-
-    def perturbation(self) -> Perturbation:
-        """The library's perturbation.
-
-        Raises
-        ------
-        InputError
-            When a colour is wanted but none was picked.
-        """
-        from napari_fossiledit import perturb
-
-        fill: Any
-        if self.fill == "colour":
-            if self.colour is None:
-                raise InputError(
-                    "No mud colour was picked yet: press 'Pick in image' (page 4) and click on mud."
-                )
-            fill = perturb.Colour(self.colour)
-        else:
-            fill = perturb.Median()
-        return perturb.Perturbation(
-            fill, target=self.target, fraction=self.fraction, seed=self.seed
-        )
-
-    @property
-    def words(self) -> str:
-        """The recipe in plain words."""
-        what = "everything but the fossils" if self.target == "others" else "the fossils"
-        if self.fill == "median":
-            how = "the rock's median colour"
-        else:
-            how = "the picked colour" if self.colour else "a colour still to be picked"
-        part = "" if self.fraction >= 1 else f"{self.fraction:.0%} of "
-        return f"{part}{what} painted with {how}"
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
+from collections.abc import Iterable
+from typing import Any
+
+from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QDoubleSpinBox,
     QFormLayout,
@@ -11,16 +15,16 @@ from qtpy.QtWidgets import (
     QSpinBox,
     QTreeWidget,
     QTreeWidgetItem,
+    QVBoxLayout,
     QWidget,
 )
 
-from napari_fossiledit.widgets.edit_jobs import SolverChoice
-from napari_fossiledit.widgets.page import CLEAR_BOXES, quiet_combo
+from napari_fossiledit.widgets.page import CLEAR_BOXES, note, quiet_combo, say
 from napari_fossiledit.widgets.session import ModelInfo
+from napari_fossiledit.widgets.solver_specs import Setting, SolverChoice, SolverSpec, offered
 
 __all__ = ["LayerChecklist", "SolverBox"]
 
-_SOLVERS = {"Ridge: one solve (default)": "ridge", "Adam: step by step": "adam"}
 _MOST_ROWS = 7
 
 
@@ -30,6 +34,7 @@ class LayerChecklist(QTreeWidget):
     def __init__(self) -> None:
         super().__init__()
         self._info: ModelInfo | None = None
+        self._usual: frozenset[str] = frozenset()
         self.setHeaderLabels(["Layer", "Channels", "Kernel", "One cell is"])
         self.setRootIsDecorated(False)
         self.setStyleSheet(CLEAR_BOXES)
@@ -39,19 +44,32 @@ class LayerChecklist(QTreeWidget):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         self.hide()
 
-    def show_model(self, info: ModelInfo | None) -> None:
-        """List the layers of a model; the default ones are ticked."""
-        if info is self._info:
-            return
-        self._info = info
+    def show_model(self, info: ModelInfo | None, usual: str = "finest") -> None:
+        """List the layers of a model; the usual ones are ticked.
+
+        Parameters
+        ----------
+        info : ModelInfo, optional
+        usual : {"finest", "pyramid", "none"}
+            The solver's usual layers; ticks that the user has changed stay.
+        """
+        if info is not self._info:
+            self._list(info)
+        names = frozenset() if info is None else _usual(info, usual)
+        if names != self._usual:
+            if frozenset(self.chosen()) == self._usual:
+                self._tick(names)
+            self._usual = names
+
+    def _list(self, info: ModelInfo | None) -> None:
+        self._info, self._usual = info, frozenset()
         self.clear()
         layers = () if info is None else info.layers
         for layer in layers:
             out, into, height, width = layer.shape
             cell = "1 pixel" if layer.stride == 1 else f"{layer.stride} × {layer.stride} pixels"
             item = QTreeWidgetItem([layer.level, f"{into} → {out}", f"{height} × {width}", cell])
-            ticked = info is not None and layer.name in info.default_layers
-            item.setCheckState(0, Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
+            item.setCheckState(0, Qt.CheckState.Unchecked)
             item.setData(0, Qt.ItemDataRole.UserRole, layer.name)
             for column in range(4):
                 item.setToolTip(column, layer.name)
@@ -61,67 +79,126 @@ class LayerChecklist(QTreeWidget):
         self.setFixedHeight(self.header().sizeHint().height() + rows * line + 8)
         self.setVisible(bool(layers))
 
+    def _tick(self, names: Iterable[str]) -> None:
+        ticked = set(names)
+        with QSignalBlocker(self):
+            for item in self._items():
+                on = item.data(0, Qt.ItemDataRole.UserRole) in ticked
+                item.setCheckState(0, Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
+        self.viewport().update()
+
+    def _items(self) -> list[QTreeWidgetItem]:
+        return [self.topLevelItem(i) for i in range(self.topLevelItemCount())]
+
     def chosen(self) -> tuple[str, ...]:
         """Names of the ticked layers."""
-        items = [self.topLevelItem(i) for i in range(self.topLevelItemCount())]
         return tuple(
             str(item.data(0, Qt.ItemDataRole.UserRole))
-            for item in items
+            for item in self._items()
             if item.checkState(0) == Qt.CheckState.Checked
         )
 
 
+def _usual(info: ModelInfo, which: str) -> frozenset[str]:
+    if which == "none":
+        return frozenset()
+    levels = {layer.name for layer in info.layers if layer.level.startswith("P")}
+    return frozenset(levels if which == "pyramid" and levels else info.default_layers)
+
+
 class SolverBox(QWidget):
-    """The solver with its few settings."""
+    """The solver, a line that explains it, and its few settings."""
 
     def __init__(self) -> None:
         super().__init__()
         self.kind = quiet_combo(QComboBox())
-        self.kind.addItems(list(_SOLVERS))
-        self.damping = _number(0.0001, 10.0, 0.1, 4, 0.05)
-        self.damping.setToolTip("More damping gives a milder edit.")
-        self.keep = _number(0.0, 100.0, 0.0, 2, 0.5)
-        self.keep.setToolTip("Above 0, the features inside the fossils are held where they are.")
-        self.steps = QSpinBox()
-        self.steps.setRange(1, 20_000)
-        self.steps.setValue(70)
-        self.rate = _number(0.1, 1000.0, 5.0, 1, 1.0)
-        self.rate.setSuffix(" × 10⁻⁵")
-        self._form = QFormLayout(self)
+        self.words = note()
+        self.fields: dict[tuple[str, str], QWidget] = {}
+        self._specs = {spec.title: spec for spec in offered()}
+        self._settings: dict[tuple[str, str], Setting] = {}
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        self._form = QFormLayout()
         self._form.setContentsMargins(0, 0, 0, 0)
         self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self._form.addRow("Solver", self.kind)
-        self._form.addRow("Damping", self.damping)
-        self._form.addRow("Keep weight", self.keep)
-        self._form.addRow("Steps", self.steps)
-        self._form.addRow("Rate", self.rate)
-        for spin in (self.damping, self.keep, self.steps, self.rate):
-            spin.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self._form.addRow(self.words)
+        column.addLayout(self._form)
+        for spec in self._specs.values():
+            self._add_fields(spec)
+        self.kind.addItems(list(self._specs))
         self.kind.currentTextChanged.connect(self._show)
         self._show()
 
+    def _add_fields(self, spec: SolverSpec) -> None:
+        defaults = spec.defaults()
+        for setting in spec.settings:
+            if setting.name in defaults:
+                key = (spec.kind, setting.name)
+                self._settings[key] = setting
+                self.fields[key] = _field(setting, defaults[setting.name])
+                self._form.addRow(setting.title, self.fields[key])
+
+    @property
+    def spec(self) -> SolverSpec:
+        """The chosen solver."""
+        return self._specs[self.kind.currentText()]
+
+    def choose(self, kind: str) -> None:
+        """Choose a solver by the library's name."""
+        titles = {spec.kind: title for title, spec in self._specs.items()}
+        self.kind.setCurrentText(titles[kind])
+
     def _show(self) -> None:
-        ridge = _SOLVERS[self.kind.currentText()] == "ridge"
-        for widget in (self.damping, self.keep):
-            self._form.setRowVisible(widget, ridge)
-        for widget in (self.steps, self.rate):
-            self._form.setRowVisible(widget, not ridge)
+        for (kind, _), widget in self.fields.items():
+            self._form.setRowVisible(widget, kind == self.spec.kind)
+        say(self.words, self.spec.words)
 
     def choice(self) -> SolverChoice:
         """The solver as chosen."""
+        kind = self.spec.kind
         return SolverChoice(
-            kind=_SOLVERS[self.kind.currentText()],
-            damping=self.damping.value(),
-            keep_weight=self.keep.value(),
-            steps=self.steps.value(),
-            rate=self.rate.value() * 1e-5,
+            kind,
+            {
+                name: _value(self._settings[owner, name], widget)
+                for (owner, name), widget in self.fields.items()
+                if owner == kind
+            },
         )
 
 
-def _number(low: float, high: float, value: float, digits: int, step: float) -> QDoubleSpinBox:
-    spin = QDoubleSpinBox()
-    spin.setDecimals(digits)
-    spin.setRange(low, high)
-    spin.setSingleStep(step)
-    spin.setValue(value)
+def _field(setting: Setting, value: Any) -> QWidget:
+    if setting.digits < 0:
+        box = QCheckBox()
+        box.setChecked(value is None or bool(value))
+        box.setProperty("automatic", value is None)
+        box.setToolTip(setting.tip)
+        return box
+    spin: QSpinBox | QDoubleSpinBox
+    shown = setting.low if value is None else value / setting.unit
+    if setting.digits:
+        spin = QDoubleSpinBox()
+        spin.setDecimals(setting.digits)
+        spin.setRange(setting.low, setting.high)
+        spin.setSingleStep(setting.step)
+        spin.setValue(shown)
+    else:
+        spin = QSpinBox()
+        spin.setRange(int(setting.low), int(setting.high))
+        spin.setSingleStep(int(setting.step))
+        spin.setValue(int(shown))
+    spin.setSuffix(setting.suffix)
+    spin.setSpecialValueText(setting.none)
+    spin.setToolTip(setting.tip)
+    spin.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
     return spin
+
+
+def _value(setting: Setting, widget: Any) -> Any:
+    if setting.digits < 0:
+        # Ticked, an automatic setting stays automatic: it does what the model allows.
+        return None if widget.isChecked() and widget.property("automatic") else widget.isChecked()
+    value = widget.value()
+    if setting.none and value == setting.low:
+        return None
+    return float(f"{value * setting.unit:.6g}") if setting.digits else int(value)

@@ -14,7 +14,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QObject, Signal
 
 from napari_fossiledit.errors import Cancelled, FossilEditError
-from napari_fossiledit.progress import CancelToken, Progress, Task, driven
+from napari_fossiledit.progress import CancelToken, Progress, Task, cancel_scope, driven
 
 __all__ = ["LatestOnly", "Outcome", "TaskRunner"]
 
@@ -278,14 +278,20 @@ class LatestOnly(QObject):
         super().__init__(parent)
         self._guard = threading.Lock()
         self._pending: dict[object, Callable[[], Any]] = {}
+        self._running: tuple[object, CancelToken] | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def submit(self, key: object, job: Callable[[], Any]) -> None:
-        """Queue ``job`` in place of a waiting one of the same key."""
+    def submit(self, key: object, job: Callable[[], Any], *, instead: bool = False) -> None:
+        """Queue ``job`` in place of a waiting one of the same key.
+
+        With ``instead``, a job of that key that runs is cancelled at its next `checkpoint`.
+        """
         with self._guard:
             if self._closed:
                 return
+            if instead and self._running is not None and self._running[0] == key:
+                self._running[1].cancel()
             self._pending.pop(key, None)
             self._pending[key] = job
             if self._thread is None:
@@ -299,10 +305,12 @@ class LatestOnly(QObject):
             return self._thread is not None
 
     def close(self, seconds: float = 10.0) -> None:
-        """Drop waiting jobs and wait for the running one."""
+        """Drop waiting jobs, cancel the running one and wait for it."""
         with self._guard:
             self._closed = True
             self._pending.clear()
+            if self._running is not None:
+                self._running[1].cancel()
             thread = self._thread
         if thread is not None:
             thread.join(seconds)
@@ -311,12 +319,18 @@ class LatestOnly(QObject):
         message = ""
         while True:
             with self._guard:
+                self._running = None
                 if not self._pending:
                     self._thread = None
                     break
-                job = self._pending.pop(next(iter(self._pending)))
+                key = next(iter(self._pending))
+                job, token = self._pending.pop(key), CancelToken()
+                self._running = (key, token)
             try:
-                job()
+                with cancel_scope(token):
+                    job()
+            except Cancelled:
+                continue
             except Exception as error:
                 message = _failure("Change the model", error).message
         if not self._closed:

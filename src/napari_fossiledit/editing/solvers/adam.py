@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the usual name
 from torch.nn.grad import conv2d_weight
 
+from napari_fossiledit.editing.solvers.bias import check_bias
 from napari_fossiledit.editing.solvers.context import check_context
 from napari_fossiledit.editing.solvers.patches import Stopwatch, check_level, level_mask
 from napari_fossiledit.editing.solvers.solution import Solution
@@ -33,6 +34,7 @@ def adam(
     lr: float = 5e-5,
     context: torch.Tensor | None = None,
     projection_every: int = 10,
+    biases: bool = False,
 ) -> Solution:
     """Find the delta by Adam on ``l1_loss(target * sqrt(m), f(key) * sqrt(m)) / N``.
 
@@ -44,7 +46,7 @@ def adam(
         The values wanted.
     weight : (out, in, kh, kw) tensor
     bias : (out,) tensor, optional
-        Stays as it is.
+        Stays as it is, but with ``biases``.
     mask : (N, 1, h, w) tensor, optional
         Weight m of every position, e.g. an average-pooled image mask. The mean is taken over all
         elements, masked or not, as in the reference.
@@ -58,6 +60,8 @@ def adam(
         their span.
     projection_every : int
         With ``context``: project at every such step (the first included) and after the last.
+    biases : bool
+        Edit the bias as well.
 
     Returns
     -------
@@ -79,6 +83,7 @@ def adam(
             lr=lr,
             context=context,
             projection_every=projection_every,
+            biases=biases,
         )
     )
 
@@ -94,17 +99,23 @@ def adam_task(
     lr: float = 5e-5,
     context: torch.Tensor | None = None,
     projection_every: int = 10,
+    biases: bool = False,
 ) -> Task[Solution]:
     """`adam` as a task: every step yields a `Progress` with the loss as its ``data``."""
     watch = Stopwatch()
     _check_settings(weight, steps, lr, context, projection_every)
+    if biases:
+        check_bias(bias)
     with torch.no_grad():
         check_level(key, target, weight, bias)
         root = level_mask(mask, key).sqrt()
         original = weight.detach().clone()
         now = original.clone()
-        mean = torch.zeros_like(now)
-        square = torch.zeros_like(now)
+        moments = torch.zeros_like(now), torch.zeros_like(now)
+        shift = None if bias is None else bias.detach().clone()
+        bias_moments = None
+        if biases and shift is not None:
+            bias_moments = torch.zeros_like(shift), torch.zeros_like(shift)
         if context is not None:
             context = context.to(dtype=weight.dtype, device=weight.device)
             orthogonal = original - _project(original, context)
@@ -112,10 +123,12 @@ def adam_task(
     for step in range(steps):
         checkpoint()
         with torch.no_grad():
-            error = _error(key, target, now, bias, root)
+            error = _error(key, target, now, shift, root)
             losses.append(_loss(error))
-            gradient = _gradient(key, error, now, root)
-            _adam_step(now, gradient, mean, square, step + 1, lr)
+            outer = _outer(error, root)
+            _adam_step(now, _gradient(key, outer, now), *moments, step + 1, lr)
+            if bias_moments is not None and shift is not None:
+                _adam_step(shift, outer.sum(dim=(0, 2, 3)), *bias_moments, step + 1, lr)
             if context is not None and step % projection_every == 0:
                 now = orthogonal + _project(now, context)
         watch.stop()
@@ -124,11 +137,13 @@ def adam_task(
     with torch.no_grad():
         if context is not None:
             now = orthogonal + _project(now, context)
-        losses.append(_loss(_error(key, target, now, bias, root)))
+        losses.append(_loss(_error(key, target, now, shift, root)))
         delta = now - original
+        moved = shift - bias if biases and shift is not None and bias is not None else None
     watch.stop()
     positions = int(key.shape[0] * key.shape[2] * key.shape[3])
-    return Solution(delta, losses, watch.seconds, f"{steps} steps over {positions} positions")
+    cost = f"{steps} steps over {positions} positions"
+    return Solution(delta, losses, watch.seconds, cost, moved)
 
 
 def _error(
@@ -147,10 +162,12 @@ def _loss(error: torch.Tensor) -> float:
     return float(error.abs().mean()) / error.shape[0]
 
 
-def _gradient(
-    key: torch.Tensor, error: torch.Tensor, weight: torch.Tensor, root: torch.Tensor
-) -> torch.Tensor:
-    outer = error.sign() * root / (error.numel() * error.shape[0])
+def _outer(error: torch.Tensor, root: torch.Tensor) -> torch.Tensor:
+    """The loss's derivative by the layer's values."""
+    return error.sign() * root / (error.numel() * error.shape[0])
+
+
+def _gradient(key: torch.Tensor, outer: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     padding = (weight.shape[2] // 2, weight.shape[3] // 2)
     gradient: torch.Tensor = conv2d_weight(  # type: ignore[no-untyped-call]
         key, list(weight.shape), outer, padding=padding

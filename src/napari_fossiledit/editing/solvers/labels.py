@@ -1,24 +1,35 @@
-"""Solver `labels`: fit chosen layers to slices whose labels were corrected by hand (*ours*).
+"""Solver `labels`: fit the heads, or chosen layers, to slices labelled by hand (*ours*).
 
-Fast partial fine-tuning, and it says so: random views of the corrected slices (turned, mirrored,
-zoomed, of changed tone), their keys computed once, and the network's own losses (region proposals,
-classes, boxes, masks) minimised over the free tensors alone. It is kept as an edit like all
-others: deltas with a strength, undone bit for bit.
+Fast partial fine-tuning, and it says so: random views of the corrected slices and of slices that
+the model was trained on (turned, mirrored, zoomed, of changed tone), and the network's own losses
+(region proposals, classes, boxes, masks) minimised over the free tensors alone. It is kept as an
+edit like all others: deltas with a strength, undone bit for bit.
+
+Where the heads alone are fitted, in two phases (region proposals, then boxes and masks), what they
+read of the views is computed once (`models.lessons`); else the keys are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from napari_fossiledit.editing.fitting import Fit, fit_task
 from napari_fossiledit.errors import InputError
 from napari_fossiledit.instances import LabelledSlice
 from napari_fossiledit.models.augment import Augment, draw_view, targets_of
+from napari_fossiledit.models.lessons import (
+    anchor_lesson,
+    anchor_losses,
+    can_cache_anchors,
+    region_lesson,
+    region_losses,
+)
 from napari_fossiledit.models.student import Keys, Student, own_random, seeded_state
 from napari_fossiledit.progress import Progress, Task, checkpoint, mapped
 
@@ -28,11 +39,19 @@ if TYPE_CHECKING:
 
 __all__ = ["labels_task"]
 
+_ANCHORS = 192  # of each view in a step
+_REGIONS = (64, 6)  # regions and masks of each view in a step
+# Views of corrected slices, and of those of the training, in a step of each phase.
+_PROPOSAL_VIEWS = (4, 4)
+_REGION_VIEWS = (2, 1)
+
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, eq=False)
 class _Example:
     keys: Keys
-    targets: list[dict[str, Tensor]]
+    target: dict[str, Tensor]
 
 
 def labels_task(
@@ -54,7 +73,7 @@ def labels_task(
         The corrected ones; all instances are of the first of the segmenter's fossil classes.
     settings : Labels
     rehearse : sequence of LabelledSlice
-        Slices that the model was trained on; every other view is one of theirs.
+        Slices that the model was trained on.
 
     Raises
     ------
@@ -65,24 +84,13 @@ def labels_task(
         raise InputError("There is no fossil in the labels of this slice: label at least one.")
     student = Student(segmenter, names)
     rng = np.random.default_rng(settings.seed)
-    total = settings.steps + settings.views * (2 if rehearse else 1)
-    new = yield from _examples_task(segmenter, student, slices, settings, rng, total, 0)
-    old: list[_Example] = []
-    if rehearse:
-        old = yield from _examples_task(
-            segmenter, student, rehearse, settings, rng, total, settings.views
-        )
-    state = seeded_state(settings.seed)
-    done = total - settings.steps
-
-    def step_losses(step: int) -> Mapping[str, Tensor]:
-        pool = old if old and step % 2 else new
-        example = pool[int(rng.integers(len(pool)))]
-        with own_random(state):
-            return student.losses(example.keys, example.targets)
-
-    fit = fit_task(student, step_losses, settings, "Fitting to the labels")
-    return (yield from mapped(fit, lambda p: Progress(done + p.done, total, p.message, p.data)))
+    new = yield from _examples_task(segmenter, student, slices, settings, rng)
+    old = yield from _examples_task(segmenter, student, rehearse, settings, rng)
+    # Only where no tensor below the heads moves do their inputs stay as they are.
+    above = all(name.startswith(("rpn.", "roi_heads.")) for name in names)
+    if above and can_cache_anchors(student):
+        return (yield from _heads_task(student, new, old, settings, rng))
+    return (yield from _jointly_task(student, new, old, settings, rng))
 
 
 def _examples_task(
@@ -91,27 +99,107 @@ def _examples_task(
     slices: Sequence[LabelledSlice],
     settings: Labels,
     rng: np.random.Generator,
-    total: int,
-    start: int,
 ) -> Task[list[_Example]]:
     """Views with their keys, slice by slice in turn; views without a fossil teach, too."""
     kind = segmenter.fossil_classes[0] + 1
     examples = []
-    for index in range(settings.views):
+    for index in range(settings.views if slices else 0):
         checkpoint()
-        yield Progress(start + index, total, "Features of views of the labelled slices")
+        yield Progress(0, 0, f"Features of view {index + 1} of {settings.views}")
         piece = slices[index % len(slices)]
-        view = draw_view(piece, _augment(student, piece, settings), rng)
+        view = draw_view(piece, _augment(student, piece, settings, rng), rng)
         keys = student.keys_of_views([view])
-        examples.append(_Example(keys, [targets_of(view.labels, segmenter.device, kind)]))
+        examples.append(_Example(keys, targets_of(view.labels, segmenter.device, kind)))
     return examples
 
 
-def _augment(student: Student, piece: LabelledSlice, settings: Labels) -> Augment:
-    """Views at the scale at which the network sees the slice, times the range asked for."""
-    shape = (int(piece.image.shape[0]), int(piece.image.shape[1]))
-    seen = student.seen(shape)
-    factor = seen[0] / shape[0]
-    low, high = settings.scale
-    crop = min(settings.crop, *(-(-side // 32) * 32 for side in seen))
-    return Augment(crop=crop, scale=(low * factor, high * factor), gain=settings.gain)
+def _augment(
+    student: Student, piece: LabelledSlice, settings: Labels, rng: np.random.Generator
+) -> Augment:
+    """A view within the slice, at the scale at which the network sees it, times a random zoom."""
+    rows, columns = (int(n) for n in piece.image.shape[:2])
+    seen = student.seen((rows, columns))[0] / rows
+    zoom = seen * float(np.exp(rng.uniform(*np.log(settings.scale))))
+    crop = max(min(settings.crop, int(min(rows, columns) * zoom)), 16)
+    return Augment(crop=crop, scale=(zoom, zoom), gain=settings.gain)
+
+
+def _heads_task(
+    student: Student,
+    new: Sequence[_Example],
+    old: Sequence[_Example],
+    settings: Labels,
+    rng: np.random.Generator,
+) -> Task[Fit]:
+    generator = torch.Generator(device="cpu").manual_seed(settings.seed)
+    anchors = [
+        [anchor_lesson(student, e.keys, e.target, generator) for e in es] for es in (new, old)
+    ]
+    draw = _draws(anchors, _PROPOSAL_VIEWS, rng)
+    total = settings.proposal_steps + settings.steps
+    proposals = replace(settings, steps=settings.proposal_steps)
+    first = yield from mapped(
+        fit_task(
+            student,
+            lambda step: anchor_losses(student, draw(), _ANCHORS, generator),
+            proposals,
+            "Fitting the region proposals",
+            only="rpn.",
+        ),
+        lambda p: Progress(p.done, total, p.message, p.data),
+    )
+    regions = [
+        [region_lesson(student, e.keys, e.target, generator) for e in es] for es in (new, old)
+    ]
+    draw_regions = _draws(regions, _REGION_VIEWS, rng)
+    second = yield from mapped(
+        fit_task(
+            student,
+            lambda step: region_losses(student, draw_regions(), _REGIONS, generator),
+            settings,
+            "Fitting boxes and masks",
+            only="roi_heads.",
+        ),
+        lambda p: Progress(settings.proposal_steps + p.done, total, p.message, p.data),
+    )
+    return Fit(second.deltas, first.losses + second.losses, first.seconds + second.seconds)
+
+
+def _jointly_task(
+    student: Student,
+    new: Sequence[_Example],
+    old: Sequence[_Example],
+    settings: Labels,
+    rng: np.random.Generator,
+) -> Task[Fit]:
+    draw = _draws([new, old], (1, 1), rng)
+    state = seeded_state(settings.seed)
+
+    def step_losses(step: int) -> Mapping[str, Tensor]:
+        with own_random(state):
+            each = [student.losses(e.keys, [e.target]) for e in draw()]
+        return {
+            f"{name} {i}": loss / len(each)
+            for i, losses in enumerate(each)
+            for name, loss in losses.items()
+        }
+
+    return (yield from fit_task(student, step_losses, settings, "Fitting to the labels"))
+
+
+def _draws(
+    pools: Sequence[Sequence[T]], counts: Sequence[int], rng: np.random.Generator
+) -> Callable[[], list[T]]:
+    """Draws so many of each pool at every call; all of a pool come before one comes again."""
+    waiting: list[list[int]] = [[] for _ in pools]
+
+    def draw() -> list[T]:
+        found: list[T] = []
+        for pool, count, queue in zip(pools, counts, waiting, strict=True):
+            for _ in range(count if pool else 0):
+                if not queue:
+                    queue.extend(rng.permutation(len(pool)).tolist())
+                found.append(pool[queue.pop()])
+        return found
+
+    return draw

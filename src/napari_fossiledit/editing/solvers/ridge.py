@@ -17,6 +17,7 @@ from typing import Literal, TypeAlias
 
 import torch
 
+from napari_fossiledit.editing.solvers.bias import check_bias, solve_with_bias
 from napari_fossiledit.editing.solvers.cholesky import factorise
 from napari_fossiledit.editing.solvers.moments import moments_task, scaled, wide
 from napari_fossiledit.editing.solvers.patches import Stopwatch
@@ -38,6 +39,7 @@ def ridge(
     keep_keys: KeepKeys | None = None,
     keep_weight: float = 0.0,
     value: torch.Tensor | None = None,
+    biases: bool = False,
     form: Literal["auto", "primal", "dual"] = "auto",
     chunk: int = 2048,
 ) -> Solution:
@@ -51,7 +53,7 @@ def ridge(
         The values wanted, e.g. the layer's output on the perturbed image.
     weight : (out, in, kh, kw) tensor
     bias : (out,) tensor, optional
-        Stays as it is.
+        Stays as it is, but with ``biases``.
     mask : (N, 1, h, w) tensor, optional
         Weight of every position, 0 or more; positions of weight 0 are never touched.
     damping : float
@@ -62,8 +64,10 @@ def ridge(
         Weight of the keep set against the edit; 0 leaves it out.
     value : (N, out, h, w) tensor, optional
         The layer's present output for ``key``, if known: saves one convolution.
+    biases : bool
+        Edit the bias as well, without a pull to zero.
     form : {"auto", "primal", "dual"}
-        Auto takes the smaller system.
+        Auto takes the smaller system; with ``biases`` the primal one.
     chunk : int
         Positions unfolded at once.
 
@@ -87,6 +91,7 @@ def ridge(
             keep_keys=keep_keys,
             keep_weight=keep_weight,
             value=value,
+            biases=biases,
             form=form,
             chunk=chunk,
         )
@@ -104,11 +109,14 @@ def ridge_task(
     keep_keys: KeepKeys | None = None,
     keep_weight: float = 0.0,
     value: torch.Tensor | None = None,
+    biases: bool = False,
     form: Literal["auto", "primal", "dual"] = "auto",
     chunk: int = 2048,
 ) -> Task[Solution]:
     """`ridge` as a task; the last `Progress` has the loss as its ``data``."""
     watch = Stopwatch()
+    if biases:
+        check_bias(bias)
     with torch.no_grad():
         problem = make_problem(
             key,
@@ -124,14 +132,21 @@ def ridge_task(
         )
     rows, columns = problem.rows, problem.patches.width
     dual = form == "dual" or (form == "auto" and rows < columns)
-    solver = _solve_dual if dual else _solve_primal
-    solution, before, after = yield from timed(solver(problem), watch)
+    shift = None
+    if biases:
+        dual = False
+        solution, before, after, shift = yield from timed(solve_with_bias(problem), watch)
+    else:
+        solver = _solve_dual if dual else _solve_primal
+        solution, before, after = yield from timed(solver(problem), watch)
     delta = problem.patches.as_weight(solution).to(dtype=weight.dtype, device=weight.device)
     watch.stop()
     size = rows if dual else columns
     cost = f"{rows} positions, one {size} x {size} system"
     yield Progress(1, 1, cost, data=after)
-    return Solution(delta, [before, after], watch.seconds, cost)
+    if shift is not None:
+        shift = shift.to(dtype=weight.dtype, device=weight.device)
+    return Solution(delta, [before, after], watch.seconds, cost, shift)
 
 
 _Solved: TypeAlias = tuple[torch.Tensor, float, float]

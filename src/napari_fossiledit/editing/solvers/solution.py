@@ -25,9 +25,12 @@ class Solution:
         Wall time of the solver itself, pauses of its driver left out.
     cost : str
         What was computed, in plain words.
+    bias : (out,) tensor, optional
+        To be added to the bias, where that was edited, too.
     """
 
     delta: torch.Tensor
     losses: list[float] = field(default_factory=list)
     seconds: float = 0.0
     cost: str = ""
+    bias: torch.Tensor | None = None
