@@ -177,6 +177,8 @@ def walk(tour: Tour) -> None:
     tour.press(probe.preview)
     tour.press(probe.probe)
     tour.shot("04-probe")
+    weaknesses(tour, probe)
+    viewer_to(tour, reef)
 
     tour.show("sample reef", "fossils")
     rewrite = tour.turn_to("Rewrite")
@@ -184,6 +186,48 @@ def walk(tour: Tour) -> None:
     tour.scroll_to(rewrite.mend)
     tour.shot("05-rewrite")
     print(rewrite.said.text())
+
+
+def weaknesses(tour: Tour, page: Any) -> None:
+    """A probe of several slices, and the fossil that the surroundings harm most."""
+    from qtpy.QtCore import QPoint, Qt
+    from qtpy.QtTest import QTest
+
+    tour.show("sample reef", "fossils")
+    page.scope.setCurrentIndex(1)
+    page.at_most.setValue(4)
+    tour.press(page.probe)
+    plot = page.results.plot
+    tour.scroll_to(plot)
+    spot = plot.spot(min(plot.dots, key=lambda dot: (dot.x, -dot.y))).toPoint()
+    QTest.mouseClick(plot, Qt.MouseButton.LeftButton, pos=QPoint(spot.x(), spot.y()))
+    tour.scroll_to(page.results.table)
+    tour.shot("find-weaknesses")
+    page.scope.setCurrentIndex(0)
+
+
+def viewer_to(tour: Tour, reef: Any) -> None:
+    """Show the tour's slice again, the whole of it."""
+    tour.viewer.dims.set_point(0, float(reef.data_to_world((SLICE, 0, 0))[0]))
+    tour.viewer.reset_view()
+
+
+def edit_list(tour: Tour) -> None:
+    """The list of edits with the live prediction, and where an edit comes from."""
+    edits = tour.pages["Rewrite"].edits
+    edits.live.toggle.setChecked(True)
+    tour.pump(0.3)
+    tour.until(lambda: not tour.workbench.bench.latest.waiting)
+    tour.pump(0.3)
+    tour.show("sample reef", tour.newest())
+    tour.scroll_to(edits)
+    tour.shot("rewrite-live")
+    edits.live.toggle.setChecked(False)
+    edits.origin.open()
+    tour.pump(0.3)
+    tour.scroll_to(edits)
+    tour.shot("rewrite-origin")
+    edits.origin.head.setChecked(False)
 
 
 def compare(tour: Tour) -> None:
@@ -218,6 +262,7 @@ def main() -> None:
         demo_model(tour)
     else:
         walk(tour)
+        edit_list(tour)
         compare(tour)
         specimens(tour)
     tour.viewer.close()
