@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from napari_fossiledit.cli import execute
 from napari_fossiledit.editing import load_edit
+from napari_fossiledit.io import read_labels, write_labels
+from napari_fossiledit.progress import Progress
 
 Capsys = pytest.CaptureFixture[str]
 
@@ -66,6 +69,32 @@ def test_labels_are_used_whole_and_need_no_other_slice(words: list[str], capsys:
     assert len(edit.made_from) == 3
 
 
+def test_a_model_learns_from_a_slice_without_labels(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Capsys
+) -> None:
+    from napari_fossiledit.editing import agreement
+
+    def agreed(segmenter: Any, image: Any, settings: Any) -> Any:
+        yield Progress(0, 1, "agreeing")  # what a random model agrees on is nothing
+        labels = np.zeros(image.shape[:2], np.int32)
+        labels[4:20, 4:20] = 1
+        return labels, labels < 0
+
+    monkeypatch.setattr(agreement, "agreed_labels_task", agreed)
+    blank = Path(words[2]).parent / "blank.tif"
+    stack = read_labels(words[2])
+    stack[1] = 0
+    write_labels(blank, stack)
+    words[2] = str(blank)
+    more = ["--trained-on", "0,2", "--solver", "agreement", "--steps", "1", "--seed", "3"]
+    assert execute([*words, *more]) == 0
+    assert "The strength is 1." in capsys.readouterr().out
+    edit = load_edit(words[words.index("--out") + 1])
+    assert edit.name == "agreement, 0001"
+    assert edit.provenance["solver"]["seed"] == 3
+    assert len(edit.made_from) == 3
+
+
 @pytest.mark.parametrize(
     ("more", "parts"),
     [
@@ -76,6 +105,12 @@ def test_labels_are_used_whole_and_need_no_other_slice(words: list[str], capsys:
         ),
         (["--solver", "labels", "--fill", "median"], ["labels paints nothing", "--fill"]),
         (["--solver", "labels", "--slices", "0,1", "--how", "jointly"], ["--how", "together"]),
+        (["--solver", "agreement", "--fill", "median"], ["agreement paints nothing", "--fill"]),
+        (["--solver", "agreement", "--layers", "p2"], ["agreement", "--layers has no effect"]),
+        (["--solver", "agreement", "--rank", "2"], ["agreement takes no --rank"]),
+        (["--solver", "agreement", "--trained-on", "0,1,2"], ["trained on all these slices"]),
+        (["--solver", "agreement", "--slices", "0,0000"], ["named twice in --slices"]),
+        (["--solver", "agreement", "--slice", "nowhere"], ["nowhere"]),
         (["--trained-on", "0"], ["--trained-on", "labels"]),
         (["--how", "in-sequence"], ["--how", "--slices"]),
         (["--slice", "0", "--slices", "1,2"], ["--slice names one slice"]),

@@ -18,6 +18,7 @@ from napari_fossiledit.models.lessons import anchor_lesson
 from napari_fossiledit.models.lite import new_lite
 from napari_fossiledit.models.student import Student, own_random, seeded_state
 from napari_fossiledit.models.torchvision_rcnn import TorchvisionRCNN
+from napari_fossiledit.progress import Progress
 
 TINY = LiteConfig(width=0.25, channels=16, box_width=24, mask_convolutions=1, proposals=40)
 SHORT = editing.Labels(steps=3, proposal_steps=3, views=2, crop=64)
@@ -234,5 +235,59 @@ def test_settings_out_of_range_are_told(settings, says) -> None:
 def test_a_diverging_loss_is_told(model: TorchvisionRCNN) -> None:
     with torch.no_grad():
         model.model.rpn.head.cls_logits.weight.fill_(float("nan"))
-    with pytest.raises(ModelError, match="became infinite"):
+    with pytest.raises(ModelError, match="weights are damaged"):
         editing.correct(model, [discs(0)], solver=SHORT)
+
+
+def test_features_that_are_no_numbers_are_told_by_their_layer(model: TorchvisionRCNN) -> None:
+    layer = editing.output_layers(model)[0].name
+    weight = model.weight(layer)
+    weight[0, 0, 0, 0] = float("nan")
+    model.set_weight(layer, weight)
+    piece = discs(0)
+    for call in (
+        lambda: editing.correct(model, [piece], solver=SHORT),
+        lambda: editing.rewrite(
+            model, piece.image, piece.image, piece.labels, solver=editing.Distil(steps=1)
+        ),
+    ):
+        with pytest.raises(ModelError, match=r"layer backbone.fpn.layer_blocks.0 hold NaN"):
+            call()
+
+
+def test_the_region_proposals_alone_can_be_fitted(model: TorchvisionRCNN) -> None:
+    layer = model.editable_layers()[-1].name
+    edit = editing.correct(model, [discs(0)], layers=[layer], solver=PYRAMID)
+    assert sorted(edit.deltas) == [layer]
+
+
+def test_slices_are_distilled_in_sequence(model: TorchvisionRCNN) -> None:
+    sources = [
+        editing.Source(p.image, perturb.apply(p.image, p.fossils, perturb.Median()), p.labels)
+        for p in (discs(0), discs(1))
+    ]
+    edit = editing.rewrite_several(
+        model, sources, how="in sequence", solver=editing.Distil(steps=2)
+    )
+    assert len(edit.losses["total"]) == 4
+    assert edit.provenance["tensors"] == sorted(edit.deltas)
+
+
+def test_unlabelled_slices_teach_what_the_model_agrees_on(model, monkeypatch) -> None:
+    from napari_fossiledit.editing import agreement
+
+    other = discs(1)
+
+    def agreed(segmenter, image, settings):
+        yield Progress(0, 1, "agreeing")
+        assert image is other.image
+        return other.labels, np.zeros(image.shape[:2], bool)
+
+    monkeypatch.setattr(agreement, "agreed_labels_task", agreed)
+    alone = editing.correct(model, [discs(0)], solver=SHORT)
+    more = editing.correct(model, [discs(0)], solver=SHORT, unlabelled=[other.image])
+    assert more.identity != alone.identity
+    assert more.has_seen(other.image)
+    layers = [editing.output_layers(model)[0].name]
+    with pytest.raises(InputError, match="heads alone"):
+        editing.correct(model, [discs(0)], layers=layers, unlabelled=[other.image])

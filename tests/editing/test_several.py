@@ -83,6 +83,18 @@ def test_in_sequence_each_step_stands_on_the_ones_before(segmenter):
     assert not edit.has_seen(source(9).image)
 
 
+def test_biases_go_in_sequence_as_well(segmenter):
+    edit = editing.rewrite_several(
+        segmenter,
+        [source(1), source(2)],
+        how="in sequence",
+        layers=LAYERS,
+        solver=editing.Ridge(biases=True),
+    )
+    assert set(edit.deltas) == {"fpn.0", "fpn.0.bias", "fpn.1", "fpn.1.bias"}
+    assert set(edit.losses) == set(LAYERS)
+
+
 def test_both_mappings_in_either_order_differ(segmenter):
     others, fossils = source(1), source(1, target="fossils")
     one = editing.rewrite_several(segmenter, [others, fossils], how="in sequence", layers=LAYERS)

@@ -107,11 +107,11 @@ def test_where_nothing_helps_nothing_is_recommended() -> None:
 
 
 def test_an_uncertain_gain_is_not_recommended() -> None:
-    unsure = Judged("a", "Edit: a", "strength", gain=Interval(0.02, -0.01, 0.05))
+    unsure = Judged("a", "Edit: a", "strength", best=1.0, gain=Interval(0.02, -0.01, 0.05))
     key, sentence = recommend([unsure])
     assert key is None
     assert "may be chance" in sentence
-    sure = Judged("b", "Edit: b", "strength", gain=Interval(0.018, 0.01, 0.03))
+    sure = Judged("b", "Edit: b", "strength", best=1.0, gain=Interval(0.018, 0.01, 0.03))
     assert recommend([sure])[0] == "b"
     assert recommend([Judged.failed("c", "C", "x", "why")])[0] is None
 
@@ -144,6 +144,8 @@ def test_two_slices_take_the_usual_setting() -> None:
     remedy = Known("good", {0.0: 2, 0.5: 2, 1.0: 4})
     advice = advise(HalfBlind(), slices(2), remedies=[remedy])
     assert advice.remedy("good").gain.value == pytest.approx(1 - 51 / 101)
+    assert advice.remedy("good").best == 1.0
+    assert "strength 0" not in advice.sentence
 
 
 def test_the_picture_comes_from_the_json_alone() -> None:

@@ -188,6 +188,7 @@ def test_every_solver_is_offered_with_its_settings_and_a_line(hands) -> None:
     box = page.solver
     defaults = {"ridge": editing.Ridge, "l1": editing.L1, "low_rank": editing.LowRank}
     defaults |= {"adam": editing.Adam, "distil": editing.Distil, "labels": editing.Labels}
+    defaults |= {"agreement": editing.Agreement}
     assert [spec.kind for spec in box._specs.values()] == list(defaults)
     for kind, settings in defaults.items():
         box.choose(kind)
@@ -250,6 +251,37 @@ def test_the_model_is_corrected_with_a_slices_labels(ready) -> None:
     ready.press(page.edits.remove)
     ready.wait()
     assert ready.session.segmenter.fingerprint() == base
+
+
+def test_the_model_learns_from_a_slice_that_nobody_labelled(ready) -> None:
+    base = ready.session.segmenter.fingerprint()
+    fossils = ready.viewer.layers["fossils"].data
+    fossils[1] = 0
+    page = ready.page("Rewrite")
+    page.solver.choose("agreement")
+    for name, value in {"sure": 0.02, "doubtful": 0.01, "steps": 2, "proposal_steps": 2}.items():
+        page.solver.fields["agreement", name].setValue(value)
+    page.slices.rehearse.setText("3")
+    ready.settle()
+    assert page.mend.text() == "Let the model learn from this slice"
+    assert not page.checklist.isEnabled()
+    mend(ready, 1.0)
+    (entry,) = ready.session.edits.entries
+    assert entry.name == "agreement, reef, slice 1"
+    assert entry.edit.provenance["solver"]["sure"] == 0.02
+    assert ready.session.used_slices("reef") == {1, 3}
+    assert ready.session.segmenter.fingerprint() != base
+
+
+def test_without_labels_nothing_can_be_rehearsed(ready) -> None:
+    ready.viewer.layers.remove("fossils")
+    page = ready.page("Rewrite")
+    page.solver.choose("agreement")
+    page.slices.rehearse.setText("3")
+    ready.press(page.mend)
+    ready.wait()
+    assert ready.outcomes[-1].state == "failed"
+    assert "Choose a labels layer" in ready.outcomes[-1].message
 
 
 @pytest.mark.parametrize("how", ["jointly", "in sequence"])

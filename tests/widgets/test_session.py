@@ -77,18 +77,18 @@ def test_other_fossil_classes_forget_the_figures_of_the_choice_before() -> None:
     session.set_fossil_classes([0])  # no model: nothing to choose
     info = ModelInfo("m.pth", "m", ("cup", "clot", "worm"), "cpu", fossil_classes=(0, 1, 2))
     session.set_model(object(), None, info)
-    for name in ("probe", "compare", "volume"):
+    for name in ("probe", "compare", "advice", "volume"):
         session.set_result(name, 1)
     session.mark_used("reef", [1])
     session.classes_changed.connect(lambda: told.append("classes"))
     session.results_changed.connect(told.append)
     session.set_fossil_classes([2, 0])
     assert session.model.fossil_classes == (0, 2)
-    assert sorted(told[:2]) == ["compare", "probe"]
-    assert told[2:] == ["classes"]
+    assert sorted(told[:3]) == ["advice", "compare", "probe"]
+    assert told[3:] == ["classes"]
     assert session.result("volume") == 1
     assert session.used_slices("reef") == {1}
     session.set_fossil_classes([0, 2])
     session.set_fossil_classes([])
     assert session.model.fossil_classes == (0, 2)
-    assert told[3:] == []
+    assert told[4:] == []

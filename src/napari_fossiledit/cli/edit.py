@@ -14,7 +14,7 @@ from napari_fossiledit.cli.console import drive, labelled, load_model, note, rep
 from napari_fossiledit.cli.edits import parse_strength
 from napari_fossiledit.cli.model_choice import DEMO, ModelChoice, takes_model
 from napari_fossiledit.cli.outputs import check_outputs
-from napari_fossiledit.cli.slices import chosen_slices
+from napari_fossiledit.cli.slices import chosen_slices, unlabelled_slices
 
 if TYPE_CHECKING:
     from napari_fossiledit.editing import Edit, Source, StrengthChoice
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["edit"]
 
 _PAINT = ("fill", "target", "fraction", "by", "feather", "texture", "recipe")
+_FITS = (solver_options.SolverName.labels, solver_options.SolverName.agreement)
 _AUTO = ("rule", "recall_loss", "recall_floor")
 
 
@@ -55,7 +56,7 @@ def edit(
         typer.Option(
             "--slice",
             help="The slice to edit with: its name, or number from 0; "
-            "default: the first with fossils.",
+            "default: the first with fossils; agreement: the first it was not trained on.",
         ),
     ] = None,
     slices: Annotated[
@@ -75,8 +76,8 @@ def edit(
         typer.Option(
             "--trained-on",
             metavar="A,B",
-            help="labels: slices that the model was trained on, rehearsed so that it forgets "
-            "nothing.",
+            help="labels, agreement: slices that the model was trained on, rehearsed so that it "
+            "forgets nothing.",
         ),
     ] = None,
     confusers: options.Confusers = None,
@@ -103,7 +104,7 @@ def edit(
             "--layers",
             help="Names as in `model layers`, with commas; default: the "
             "pyramid's finest output convolution (P2) alone; distil: all of them; labels: the "
-            "heads alone.",
+            "heads alone; agreement: always the heads.",
         ),
     ] = None,
     strength: Annotated[
@@ -111,7 +112,7 @@ def edit(
         typer.Option(
             "--strength",
             help="A number, or 'auto': chosen on the other labelled slices; default: auto, for "
-            "the solver labels 1.",
+            "the solvers labels and agreement 1.",
         ),
     ] = None,
     rule: Annotated[
@@ -136,14 +137,13 @@ def edit(
     from napari_fossiledit.editing.correcting import has_heads
 
     # Other labelled slices are mostly those of the training: they cannot tell what labels gain.
-    usual = "1" if solver is solver_options.SolverName.labels else "auto"
+    usual = "1" if solver in _FITS else "auto"
     asked = parse_strength(usual if strength is None else strength)
     given = {"rank": rank, "damping": damping, "keep_weight": keep_weight}
     given |= {"iterations": iterations, "steps": steps, "lr": lr, "heads": heads, "biases": biases}
     settings = solver_options.solver_of(solver, given, seed)
     limits = _limits(context, asked, rule, recall_loss, recall_floor)
     _check_words(context, solver, slice_name, slices)
-    fits_labels = solver is solver_options.SolverName.labels
     painted = recipe_options.recipe_of(
         context,
         recipe,
@@ -158,9 +158,13 @@ def edit(
     )
     check_outputs([images, labels, confusers, recipe, *model.files], [out, json])
     found = labelled(images, labels, confusers)
-    chosen = _chosen(found, slice_name, slices)
-    pieces = [found.slices[i] for i in chosen]
-    known = [i for i in chosen_slices(found, trained_on, "--trained-on") if i not in chosen]
+    trained = chosen_slices(found, trained_on, "--trained-on")
+    if solver is solver_options.SolverName.agreement:
+        pieces, chosen = unlabelled_slices(images, found, slice_name, slices, trained)
+    else:
+        chosen = _chosen(found, slice_name, slices)
+        pieces = [found.slices[i] for i in chosen]
+    known = [i for i in trained if i not in chosen]
     used = {*chosen, *known}
     others = [piece for i, piece in enumerate(found.slices) if i not in used]
     _require_others(asked, others)
@@ -170,7 +174,15 @@ def edit(
     segmenter = load_model(model)
     name = f"{solver.value}, {' + '.join(piece.name for piece in pieces)}"
     chosen_layers = _names(layers)
-    if fits_labels:
+    if solver is solver_options.SolverName.agreement:
+        task = editing.teach_itself_task(
+            segmenter,
+            [piece.image for piece in pieces],
+            rehearse=[found.slices[i] for i in known],
+            solver=settings,
+            name=name,
+        )
+    elif solver is solver_options.SolverName.labels:
         if heads is None and not has_heads(segmenter):
             settings = replace(settings, heads=False)
         task = editing.correct_task(
@@ -291,23 +303,27 @@ def _check_words(
     """Refuse options that would have no effect."""
     from napari_fossiledit.errors import InputError
 
-    fits_labels = solver is solver_options.SolverName.labels
-    painting = _given(context, _PAINT) if fits_labels else []
+    fits = solver in _FITS
+    painting = _given(context, _PAINT) if fits else []
     if painting:
         raise InputError(
-            f"The solver labels paints nothing, so {painting[0]} has no effect: leave it out, or "
-            "choose another solver."
+            f"The solver {solver.value} paints nothing, so {painting[0]} has no effect: leave it "
+            "out, or choose another solver."
         )
-    if _given(context, ("trained_on",)) and not fits_labels:
+    if _given(context, ("trained_on",)) and not fits:
         raise InputError(
-            f"--trained-on is for the solver labels, but {solver.value} rehearses nothing: leave "
-            "it out."
+            "--trained-on is for the solvers labels and agreement, but "
+            f"{solver.value} rehearses nothing: leave it out."
+        )
+    if _given(context, ("layers",)) and solver is solver_options.SolverName.agreement:
+        raise InputError(
+            "The solver agreement always fits the heads, so --layers has no effect: leave it out."
         )
     if slice_name is not None and slices is not None:
         raise InputError("--slice names one slice, --slices several: give one of them.")
-    if _given(context, ("how",)) and (fits_labels or slices is None):
-        why = "the solver labels fits to all of them together" if fits_labels else "--slices is not"
-        more = "" if fits_labels else " given"
+    if _given(context, ("how",)) and (fits or slices is None):
+        why = f"the solver {solver.value} fits to all of them together" if fits else "--slices is"
+        more = "" if fits else " not given"
         raise InputError(f"--how says how several slices are taken, but {why}{more}: leave it out.")
 
 

@@ -32,6 +32,7 @@ class SuiteName(StrEnum):
 
 @takes_model
 def experiment(
+    context: typer.Context,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -96,18 +97,17 @@ def experiment(
     json: options.Json = None,
 ) -> None:
     """Run the tables of the paper for its solver and ours, on any model and labelled slices."""
-    from napari_fossiledit import io
     from napari_fossiledit.pipeline.experiment import experiment_task
     from napari_fossiledit.pipeline.experiment import redraw as drawn_anew
 
     if redraw is not None:
-        _refuse_beside_redraw(out, images)
+        _refuse_beside_redraw(context)
+        _check_json(json, redraw)
         _tell(drawn_anew(redraw), json)
         return
     folder = _require_out(out)
+    _check_json(json, folder)
     check_outputs([images, labels, confusers, *model.files], [json])
-    if json is not None:
-        io.check_writable(json)
     settings = _settings(fill, texture, seed, quick)
     edits, unseen = _slices(images, labels, confusers, edit_slices, evaluate_slices, reefs, quick)
     task = experiment_task(
@@ -121,14 +121,35 @@ def experiment(
     _tell(drive(task), json)
 
 
-def _refuse_beside_redraw(out: Path | None, images: Path | None) -> None:
+def _refuse_beside_redraw(context: typer.Context) -> None:
     from napari_fossiledit.errors import InputError
 
-    if out is not None or images is not None:
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name not in {"redraw", "json", "device", "suite"}
+        and str(context.get_parameter_source(parameter.name or "")).endswith("COMMANDLINE")
+    ]
+    if given:
         raise InputError(
-            "--redraw DIR draws a finished experiment again and runs nothing: leave out --out and "
-            "--images."
+            "--redraw DIR draws a finished experiment again and runs nothing: leave out "
+            f"{' and '.join(given)}."
         )
+
+
+def _check_json(json: Path | None, folder: Path) -> None:
+    """The figures must not go over what the report is drawn from."""
+    from napari_fossiledit import io
+    from napari_fossiledit.errors import InputError
+
+    if json is None:
+        return
+    if json.resolve().is_relative_to(folder.resolve()):
+        raise InputError(
+            f"--json {json.name} would lie in the experiment's own folder, which holds its figures "
+            "already: choose a file elsewhere."
+        )
+    io.check_writable(json)
 
 
 def _require_out(out: Path | None) -> Path:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_fossiledit.instances import LabelledSlice
     from napari_fossiledit.io import Labelled
 
-__all__ = ["chosen_slices"]
+__all__ = ["chosen_slices", "unlabelled_slices"]
 
 
 def chosen_slices(found: Labelled, text: str | None, option: str) -> list[int]:
@@ -22,13 +25,82 @@ def chosen_slices(found: Labelled, text: str | None, option: str) -> list[int]:
 
     if text is None:
         return []
-    names = [part.strip() for part in text.split(",")]
-    if not all(names):
-        raise InputError(f"{option} has an empty name in '{text}': put one comma between two.")
     places: list[int] = []
-    for name in names:
+    for name in _names(text, option):
         place = found.index(name)
         if place in places:
             raise InputError(f"The slice {name} is named twice in {option}: name it once.")
         places.append(place)
+    return places
+
+
+def unlabelled_slices(
+    images: Path, found: Labelled, name: str | None, several: str | None, trained: list[int]
+) -> tuple[list[LabelledSlice], list[int]]:
+    """Slices to learn from without labels; the first new one where none is named.
+
+    Parameters
+    ----------
+    images : path
+        The whole stack; slices without labels are not in ``found``.
+    found : Labelled
+    name, several : str, optional
+        As the user named them: one, or some with commas between.
+    trained : list of int
+        Places in ``found`` of the slices that the model was trained on.
+
+    Returns
+    -------
+    slices : list of LabelledSlice
+        With empty labels.
+    places : list of int
+        Of those that are in ``found``, too.
+
+    Raises
+    ------
+    InputError
+        As `chosen_slices`, or when the model was trained on all slices.
+    """
+    import numpy as np
+
+    from napari_fossiledit import io
+    from napari_fossiledit.errors import InputError
+    from napari_fossiledit.instances import LabelledSlice
+
+    stack = io.open_stack(images)
+    known = {found.indices[i] for i in trained}
+    new = [z for z in range(len(stack)) if z not in known]
+    if several is not None:
+        chosen = _each_once([stack.index(one) for one in _names(several, "--slices")], "--slices")
+    elif name is not None:
+        chosen = [stack.index(name)]
+    elif new:
+        chosen = new[:1]
+    else:
+        raise InputError(
+            "The model was trained on all these slices: name another one to learn from, with "
+            "--slice."
+        )
+    read = [stack[z] for z in chosen]
+    slices = [
+        LabelledSlice(image, np.zeros(image.shape[:2], np.int32), name=stack.names[z])
+        for z, image in zip(chosen, read, strict=True)
+    ]
+    return slices, [found.indices.index(z) for z in chosen if z in found.indices]
+
+
+def _names(text: str, option: str) -> list[str]:
+    from napari_fossiledit.errors import InputError
+
+    names = [part.strip() for part in text.split(",")]
+    if not all(names):
+        raise InputError(f"{option} has an empty name in '{text}': put one comma between two.")
+    return names
+
+
+def _each_once(places: list[int], option: str) -> list[int]:
+    from napari_fossiledit.errors import InputError
+
+    if len(set(places)) < len(places):
+        raise InputError(f"A slice is named twice in {option}: name it once.")
     return places

@@ -33,6 +33,7 @@ class SolverName(StrEnum):
     adam = "adam"
     distil = "distil"
     labels = "labels"
+    agreement = "agreement"
 
 
 Solver = Annotated[
@@ -42,7 +43,8 @@ Solver = Annotated[
         help="ridge: one exact solve; l1: the same, robust to gross errors; low_rank: in few "
         "directions; adam: the paper's, step by step; distil: fits what the model finds to what "
         "it finds on the painted slice; labels: fits the model to corrected labels, paints "
-        "nothing.",
+        "nothing; agreement: fits it to what it finds itself in every orientation of an unlabelled "
+        "slice.",
     ),
 ]
 Rank = Annotated[
@@ -60,9 +62,11 @@ KeepWeight = Annotated[
     ),
 ]
 Iterations = Annotated[int | None, typer.Option("--iterations", help="l1: at most so many.")]
-Steps = Annotated[int | None, typer.Option("--steps", help="adam, distil, labels: so many.")]
+Steps = Annotated[
+    int | None, typer.Option("--steps", help="adam, distil, labels, agreement: so many.")
+]
 Rate = Annotated[
-    float | None, typer.Option("--lr", help="adam, distil, labels: how far a step goes.")
+    float | None, typer.Option("--lr", help="adam, distil, labels, agreement: how far a step goes.")
 ]
 Heads = Annotated[
     bool | None,
@@ -99,6 +103,7 @@ def solver_of(solver: SolverName, given: Mapping[str, Any], seed: int) -> Any:
         "adam": editing.Adam,
         "distil": editing.Distil,
         "labels": editing.Labels,
+        "agreement": editing.Agreement,
     }
     known = {kind: {f.name for f in fields(made)} for kind, made in kinds.items()}
     values = {name: value for name, value in given.items() if value is not None}

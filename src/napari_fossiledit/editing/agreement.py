@@ -89,7 +89,7 @@ def teach_itself_task(
     from napari_fossiledit.editing.correcting import correct_task
 
     settings = solver or Agreement()
-    if not images:
+    if not len(images):
         raise InputError("There is no slice for the model to teach itself on: give at least one.")
     pieces = []
     for index, image in enumerate(images):
@@ -140,6 +140,9 @@ def agreed_labels_task(
     segmenter: Segmenter, image: NDArray[np.uint8], settings: Agreement
 ) -> Task[tuple[NDArray[np.int32], NDArray[np.bool_]]]:
     """`agreed_labels` as a task."""
+    from napari_fossiledit.models.preprocess import check_image
+
+    check_image(image)
     views = []
     for number in range(_VIEWS):
         yield Progress(number, _VIEWS, f"What the model says, view {number + 1} of {_VIEWS}")

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_fossiledit.editing.edit import Edit, image_sha256
 from napari_fossiledit.editing.layers import choose_layers, output_layers
 from napari_fossiledit.editing.provenance import edits_below, layer_facts, made_by
@@ -28,6 +31,7 @@ def correct(
     layers: Iterable[str] | None = None,
     solver: Labels | None = None,
     rehearse: Sequence[LabelledSlice] = (),
+    unlabelled: Sequence[NDArray[np.uint8]] = (),
     name: str | None = None,
 ) -> Edit:
     """Fit the heads, or chosen layers, to slices whose labels were corrected by hand (*ours*).
@@ -47,6 +51,9 @@ def correct(
     solver : Labels, optional
     rehearse : sequence of LabelledSlice
         Slices that the model was trained on, mixed in so that it forgets nothing.
+    unlabelled : sequence of (y, x, 3) uint8
+        More slices of the stack, which nobody labelled: what the model itself agrees on in all
+        their orientations is taught as well (`teach_itself`), where the heads alone are fitted.
     name : str, optional
 
     Returns
@@ -62,7 +69,15 @@ def correct(
         If the network's parts are not at hand (detectron2's own package), or the loss diverges.
     """
     return run(
-        correct_task(segmenter, slices, layers=layers, solver=solver, rehearse=rehearse, name=name)
+        correct_task(
+            segmenter,
+            slices,
+            layers=layers,
+            solver=solver,
+            rehearse=rehearse,
+            unlabelled=unlabelled,
+            name=name,
+        )
     )
 
 
@@ -73,10 +88,11 @@ def correct_task(
     layers: Iterable[str] | None = None,
     solver: Labels | None = None,
     rehearse: Sequence[LabelledSlice] = (),
+    unlabelled: Sequence[NDArray[np.uint8]] = (),
     name: str | None = None,
 ) -> Task[Edit]:
     """`correct` as a task; the `Progress` of a step has its loss as ``data``."""
-    if not slices:
+    if not len(slices):
         raise InputError("There is no corrected slice to fit to: give at least one.")
     settings, chosen = _what_to_fit(segmenter, layers, solver)
     yield Progress(0, 0, "Reading the model")
@@ -85,8 +101,15 @@ def correct_task(
 
     names = free_names(segmenter, [layer.name for layer in chosen], settings)
     base, below = _stack_facts(segmenter)
-    fit = yield from labels_task(segmenter, names, slices, settings, rehearse)
-    sources = [_facts(piece) for piece in (*slices, *rehearse)]
+    if len(unlabelled) and chosen:
+        raise InputError(
+            "Unlabelled slices teach the heads alone: choose a model whose heads can be fitted and "
+            "no layer of the pyramid, or leave the unlabelled slices out."
+        )
+    agreed = yield from _agreed_task(segmenter, unlabelled)
+    fit = yield from labels_task(segmenter, names, slices, settings, rehearse, agreed)
+    sources = [_facts(piece.image) for piece in (*slices, *rehearse)]
+    sources += [_facts(image) for image in unlabelled]
     return _edit(segmenter, fit, chosen, settings, sources, base, below, name)
 
 
@@ -140,9 +163,24 @@ def _stack_facts(segmenter: Segmenter) -> tuple[str, list[dict[str, Any]]]:
         return stack.base_fingerprint, edits_below(stack)
 
 
-def _facts(piece: LabelledSlice) -> dict[str, Any]:
-    shape = list(piece.image.shape)
-    return {"image_sha256": image_sha256(piece.image), "image_shape": shape, "perturbation": None}
+def _agreed_task(
+    segmenter: Segmenter, images: Sequence[NDArray[np.uint8]]
+) -> Task[list[LabelledSlice]]:
+    """Unlabelled slices with the model's own labels; those without any are left out."""
+    from napari_fossiledit.editing.agreement import agreed_labels_task
+    from napari_fossiledit.editing.settings import Agreement
+
+    pieces = []
+    for image in images:
+        labels, undecided = yield from agreed_labels_task(segmenter, image, Agreement())
+        if (labels > 0).any():
+            pieces.append(LabelledSlice(image, labels, undecided=undecided))
+    return pieces
+
+
+def _facts(image: NDArray[np.uint8]) -> dict[str, Any]:
+    shape = list(image.shape)
+    return {"image_sha256": image_sha256(image), "image_shape": shape, "perturbation": None}
 
 
 def _edit(

@@ -52,7 +52,8 @@ class Labels:
     steps : int
         Of the box and mask heads, or of all free tensors where pyramid layers are among them.
     lr : float
-        Adam's highest learning rate; it warms up over 5 steps and falls as a cosine.
+        Adam's learning rate after a warm-up of 5 steps; the weights of the last steps are averaged.
+        Where pyramid layers are fitted: 0.4 of it, falling as a cosine.
     proposal_steps : int
         Of the region proposals before that, where the heads alone are fitted.
     heads : bool
@@ -72,7 +73,7 @@ class Labels:
     """
 
     steps: int = 45
-    lr: float = 4e-4
+    lr: float = 8e-4
     proposal_steps: int = 120
     heads: bool = True
     biases: bool = False
@@ -89,6 +90,11 @@ class Labels:
             raise InputError(
                 "The solver labels needs at least one view, of at least 32 pixels' side, not "
                 f"{self.views} of {self.crop}."
+            )
+        if not 0 <= self.gain < 1 or self.seed < 0:
+            raise InputError(
+                "The views' gain must lie between 0 and 1, and the seed be 0 or more, not "
+                f"{self.gain:g} and {self.seed}."
             )
         low, high = self.scale
         if not 0.1 <= low <= high <= 10:
@@ -120,7 +126,7 @@ class Agreement:
     sure: float = 0.6
     doubtful: float = 0.25
     steps: int = 45
-    lr: float = 4e-4
+    lr: float = 8e-4
     proposal_steps: int = 120
     views: int = 12
     seed: int = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
@@ -81,6 +81,7 @@ def fit_task(
     title: str,
     *,
     only: str = "",
+    averaged: float = 0.0,
 ) -> Task[Fit]:
     """Minimise the sum of the losses by Adam, with a warm-up and a rate that falls as a cosine.
 
@@ -96,6 +97,9 @@ def fit_task(
         For the progress bar.
     only : str
         Change only free tensors whose names begin so.
+    averaged : float
+        Above 0, the rate stays what it is after the warm-up, and the result is the mean of the
+        weights over this share of the steps, the last ones (Polyak and Juditsky 1992).
 
     Raises
     ------
@@ -104,7 +108,11 @@ def fit_task(
     """
     free = [tensor for name, tensor in student.free.items() if name.startswith(only)]
     optimiser = torch.optim.Adam(free, lr=settings.lr)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: _rate(i, settings.steps))
+    falls = averaged <= 0
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda i: _rate(i, settings.steps, falls=falls)
+    )
+    mean = _Mean(free, settings.steps * (1 - averaged) if averaged > 0 else settings.steps)
     losses: list[float] = []
     seconds = 0.0
     for step in range(settings.steps):
@@ -114,20 +122,57 @@ def fit_task(
             total = torch.stack(list(step_losses(step).values())).sum()
             loss = float(total.detach())
             if not math.isfinite(loss):
-                raise ModelError(
-                    f"The loss became infinite at step {step + 1}: choose a smaller rate."
-                )
+                raise _diverged(step)
             optimiser.zero_grad(set_to_none=True)
             total.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(free, _CLIP)
             optimiser.step()
             schedule.step()
+        mean.add(step)
         losses.append(loss)
         seconds += perf_counter() - begun
         yield Progress(step + 1, settings.steps, f"{title}, loss {loss:.4g}", loss)
+    mean.put()
     return Fit(student.deltas(), losses, seconds)
 
 
-def _rate(step: int, steps: int) -> float:
+def _diverged(step: int) -> ModelError:
+    if step == 0:
+        return ModelError(
+            "The model's own loss is not a number before the first step: its weights are damaged, "
+            "load another model."
+        )
+    return ModelError(f"The loss became infinite at step {step + 1}: choose a smaller rate.")
+
+
+class _Mean:
+    """The running mean of tensors from a certain step on."""
+
+    def __init__(self, tensors: Sequence[Tensor], first: float) -> None:
+        self._tensors, self._first = tensors, first
+        self._sums: list[Tensor] = []
+        self._count = 0
+
+    @torch.no_grad()
+    def add(self, step: int) -> None:
+        """Count the tensors as they are now."""
+        if step < self._first:
+            return
+        if not self._sums:
+            self._sums = [torch.zeros_like(tensor) for tensor in self._tensors]
+        for total, tensor in zip(self._sums, self._tensors, strict=True):
+            total.add_(tensor)
+        self._count += 1
+
+    @torch.no_grad()
+    def put(self) -> None:
+        """Write the mean into the tensors, if any was counted."""
+        for tensor, total in zip(self._tensors, self._sums, strict=False):
+            tensor.copy_(total / self._count)
+
+
+def _rate(step: int, steps: int, *, falls: bool) -> float:
     warm = min((step + 1) / _WARM_UP, 1.0)
+    if not falls:
+        return warm
     return warm * 0.5 * (1 + math.cos(math.pi * step / max(steps, 1)))

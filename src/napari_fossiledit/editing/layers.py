@@ -66,12 +66,15 @@ def choose_layers(segmenter: Segmenter, names: Iterable[str] | None) -> list[Edi
         return default_layers(segmenter)
     wanted = [names] if isinstance(names, str) else list(names)
     layers = segmenter.editable_layers()
+    levels = {layer.level.lower(): layer.name for layer in layers}
+    wanted = [levels.get(name.lower(), name) for name in wanted]
     known = {layer.name for layer in layers}
     unknown = [name for name in wanted if name not in known]
     if unknown:
         raise InputError(
             f"The model {segmenter.name} has no editable layer {unknown[0]!r}: "
-            f"choose among {', '.join(sorted(known))}."
+            f"choose among {', '.join(layer.level for layer in layers)}, or their names "
+            f"{', '.join(sorted(known))}."
         )
     if not wanted:
         raise InputError("No layer was chosen: choose at least one to rewrite.")

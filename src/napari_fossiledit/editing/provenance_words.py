@@ -18,7 +18,12 @@ _SOLVERS = {
     "adam": "adam, step by step",
     "distil": "distil, fitted to the heads' answers on the painted slice",
     "labels": "labels, fitted to corrected labels",
+    "agreement": "agreement, fitted to what the model says of every orientation of a slice",
     "merged": "merged from other edits",
+}
+_UNPAINTED = {
+    "labels": "nothing: the labels were used",
+    "agreement": "nothing: what the model agrees on with itself was used",
 }
 _SETTINGS = {"lr": "rate", "keep_weight": "keep weight", "projection_every": "projection every"}
 _SHOWN = 12  # characters of a fingerprint
@@ -110,7 +115,7 @@ def _painting(facts: Mapping[str, Any]) -> str:
     words = [_recipe(r["perturbation"]) for r in recipes if r.get("perturbation")]
     if not words:
         solver = _mapping(facts, "solver").get("name")
-        return "nothing: the labels were used" if solver == "labels" else ""
+        return _UNPAINTED.get(str(solver), "")
     return "; then ".join(dict.fromkeys(words))
 
 

@@ -131,7 +131,8 @@ def _summed(before: Edit, step: Edit) -> Edit:
         for key in ("image_sha256", "image_shape", "perturbation", "perturbed_sha256")
     }
     losses = {
-        layer: [*before.losses.get(layer, ()), *step.losses.get(layer, ())] for layer in deltas
+        key: [*before.losses.get(key, ()), *step.losses.get(key, ())]
+        for key in {**before.losses, **step.losses}
     }
     provenance = {
         **mine,
@@ -141,6 +142,8 @@ def _summed(before: Edit, step: Edit) -> Edit:
         "loss": {k: {"before": v[0], "after": v[-1]} for k, v in losses.items()},
         "seconds": {key: mine["seconds"][key] + other["seconds"][key] for key in mine["seconds"]},
     }
+    if "tensors" in mine:
+        provenance["tensors"] = sorted(deltas)
     return replace(before, deltas=deltas, provenance=provenance, losses=losses)
 
 

@@ -55,6 +55,7 @@ STRENGTHS_TRIED = {
     "adam": _WHOLE,
     "distil": _WHOLE,
     "labels": _WHOLE,
+    "agreement": _WHOLE,
     "merged": _WHOLE,
 }
 """By solver: some solve to the end and are used in part, others stop early and are used whole."""

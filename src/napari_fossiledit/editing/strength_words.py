@@ -19,7 +19,7 @@ WHAT_TO_CHECK = (
 
 def advice_for(solver: str) -> str:
     """What to try in place of an edit that is not worth it, as the end of a sentence."""
-    if solver == "labels":
+    if solver in {"labels", "agreement"}:
         return "try another slice, best one that the model was not trained on"
     return "try another slice or fill"
 

@@ -14,7 +14,7 @@ from napari_fossiledit.instances import Instances, LabelledSlice
 from napari_fossiledit.metrics.intervals import Interval, Way, drawn_weights, widest
 from napari_fossiledit.metrics.matching import overlaps
 
-__all__ = ["DetectionMatches", "ap50", "ap50_difference", "match_detections"]
+__all__ = ["DetectionMatches", "ap50", "ap50_difference", "match_detections", "resampled"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -142,12 +142,12 @@ def ap50_difference(
     found = []
     for name, units in (("individuals", first.individuals), ("slices", first.slices)):
         way = Way(name, first.slice_of_fossil, drawn_weights(units, resamples, rng))
-        changes = [_resampled(n, way) - _resampled(o, way) for o, n in zip(olds, news, strict=True)]
+        changes = [resampled(n, way) - resampled(o, way) for o, n in zip(olds, news, strict=True)]
         found.append(way.interval(np.mean(changes, axis=0)))
     return widest(found)
 
 
-def _resampled(matches: DetectionMatches, way: Way) -> Floats:
+def resampled(matches: DetectionMatches, way: Way) -> Floats:
     """AP under each row of a way's weights."""
     if way.name == "slices":
         return _curves(

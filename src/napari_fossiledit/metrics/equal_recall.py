@@ -17,7 +17,7 @@ from napari_fossiledit.metrics.intervals import (
     widest,
 )
 
-__all__ = ["excess_at_equal_recall"]
+__all__ = ["excess_at_equal_recall", "interpolated"]
 
 
 def excess_at_equal_recall(
@@ -62,12 +62,12 @@ def excess_at_equal_recall(
             other = np.stack([weighted_mean(r, name, True, way) for r in rivals])
             at = weighted_mean(scores, "recall", True, way)
             mine = weighted_mean(scores, name, True, way)
-            candidates.append(way.interval(mine - _interpolated(at, recall, other)))
+            candidates.append(way.interval(mine - interpolated(at, recall, other)))
         result[name] = widest(candidates)
     return result
 
 
-def _interpolated(
+def interpolated(
     at: NDArray[np.float64], recall: NDArray[np.float64], other: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Each resample's curve at its own recall; ``recall`` and ``other`` are (rivals, resamples)."""

@@ -136,6 +136,9 @@ class Student:
             segmenter.model.backbone(batch)
         body = list(seen[fpn][0][0].values())
         maps = [seen[block][0][0].contiguous() for block in blocks]
+        for block in blocks:
+            for tensor in seen[block][0]:
+                self._require_finite(block, tensor)
         return Keys(maps, [m.contiguous() for m in body], list(sizes), padded)
 
     def keys_of_image(self, image: NDArray[np.uint8]) -> Keys:
@@ -196,6 +199,13 @@ class Student:
     def heads(self) -> Any:
         """The box and mask heads' copy."""
         return self._parts["roi_heads"]
+
+    def _require_finite(self, layer: str, tensor: Tensor) -> None:
+        if not bool(torch.isfinite(tensor.sum())) and not bool(torch.isfinite(tensor).all()):
+            raise ModelError(
+                f"The model's features at layer {layer} hold NaN or infinite values: "
+                "the model's weights are damaged, load another model."
+            )
 
     def _tensor(self, own: str) -> nn.Parameter:
         for root, part in self._parts.items():

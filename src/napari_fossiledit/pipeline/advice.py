@@ -46,7 +46,7 @@ class Judged:
     key, title, setting : str
         Short name, name for people, and what its settings are.
     neutral, best : float
-        The setting that changes nothing, and the one of the highest AP50 on all judged slices.
+        The setting that changes nothing, and the one that was chosen most often.
     gain : Interval, optional
         Of AP50 on held-out slices, the setting chosen on others; None where it failed.
     precision, recall, false_detections : Interval, optional
@@ -185,13 +185,14 @@ def recommend(judged: Sequence[Judged]) -> tuple[str | None, str]:
     The one of the largest gain in AP50 is taken if its 95 % interval lies above 0.
     """
     known = [each for each in judged if each.gain is not None and math.isfinite(each.gain.value)]
-    ranked = sorted(known, key=lambda each: -_value(each))
+    changing = [each for each in known if each.best != each.neutral]
+    ranked = sorted(changing or known, key=lambda each: -_value(each))
     if not ranked:
         return None, "No remedy could be tried on these slices."
     first = ranked[0]
     gain = first.gain
     assert gain is not None  # for the type checker: all ranked ones have one
-    if _value(first) <= 0:
+    if _value(first) <= 0 or not changing:
         return None, ("Keep the model as it is: on slices held out in turn, no remedy raised AP50.")
     if not gain.low > 0:
         return None, (

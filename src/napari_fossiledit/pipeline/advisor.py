@@ -58,7 +58,8 @@ def advise(
     most_made_from : int
         From how many of the slices, spread evenly, a remedy is made in turn.
     seed : int
-        Of fits, trainings and the bootstrap.
+        Of fits, trainings and the bootstrap. Fine-tuning takes as many steps as fit into the time
+        of the slowest edit; for the same figures again, fix them by `FineTuning`.
 
     Returns
     -------
@@ -174,9 +175,11 @@ def _judge(work: Work, remedy: Remedy, runs: Mapping[int, Fitted]) -> Judged:
     by_setting = {x: _apart(work, runs, x) for x in remedy.settings}
     quality = {x: _per_slice(work, runs, found) for x, found in by_setting.items()}
     before, after, old, new, slices = [], [], [], [], []
+    choices: list[float] = []
     for maker, run_ in runs.items():
         held_out = sorted(run_.found[remedy.neutral])
         chosen = {j: _best(remedy, quality, maker, j) for j in held_out}
+        choices += chosen.values()
         picked = [run_.found[chosen[j]][j] if j != maker else base[j] for j in _all(work)]
         before.append(metrics.match_detections(work.slices, base, without=[maker]))
         after.append(metrics.match_detections(work.slices, picked, without=[maker]))
@@ -186,7 +189,8 @@ def _judge(work: Work, remedy: Remedy, runs: Mapping[int, Fitted]) -> Judged:
     was, now = metrics.score_slices(slices, old), metrics.score_slices(slices, new)
     changes = metrics.difference(was, now, seed=work.seed)
     points = tuple(_point(work, x, found) for x, found in by_setting.items())
-    best = max(remedy.settings, key=lambda x: (_overall(quality[x]), -abs(x - remedy.neutral)))
+    # What the interval stands for: the setting that was taken most often.
+    best = max(remedy.settings, key=lambda x: (choices.count(x), -abs(x - remedy.neutral)))
     return Judged(
         key=remedy.key,
         title=remedy.title,
@@ -235,11 +239,6 @@ def _best(
     if any(math.isnan(value) for value in known.values()):
         return remedy.usual  # the only slice judged on has none to choose its setting
     return max(known, key=lambda x: (known[x], -abs(x - remedy.neutral)))
-
-
-def _overall(quality: Mapping[tuple[int, int], float]) -> float:
-    values = [value for value in quality.values() if not math.isnan(value)]
-    return float(np.mean(values)) if values else 0.0
 
 
 def _point(work: Work, x: float, found: Mapping[int, Mapping[int, Instances]]) -> AdvicePoint:

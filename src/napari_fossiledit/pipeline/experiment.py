@@ -6,6 +6,7 @@ solver and for ours.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -127,7 +128,9 @@ def experiment_task(
     with stack.kept():
         stack.clear()
         bench = Bench(segmenter, list(edit_slices), list(unseen), settings, _layers(segmenter))
-        folder, trials = _begin(out, bench, suite, stack.base_fingerprint)
+        folder, trials = _begin(
+            out, bench, suite, _identity(bench.segmenter, stack.base_fingerprint)
+        )
         yield from _sweep(folder, bench, trials)
     yield Progress(0, 0, "Writing tables and report")
     return Experiment(folder.path, write_tables(folder))
@@ -215,6 +218,13 @@ def _layers(segmenter: Segmenter) -> dict[str, list[str]]:
         "paper": [layer.name for layer in output_layers(segmenter)],
         "ours": [layer.name for layer in default_layers(segmenter)],
     }
+
+
+def _identity(segmenter: Segmenter, fingerprint: str) -> str:
+    """The weights' fingerprint with all else that decides what the model finds."""
+    facts = {k: v for k, v in sorted(segmenter.facts.items()) if k != "Backend"}
+    about = [segmenter.fossil_classes, segmenter.limits, facts]
+    return hashlib.sha256(f"{fingerprint} {about}".encode()).hexdigest()
 
 
 def _begin(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -206,7 +206,10 @@ class EditRemedy:
         if isinstance(self.solver, Labels):
             return (
                 yield from correct_task(
-                    work.segmenter, [piece], solver=self.solver, rehearse=work.trained_on
+                    work.segmenter,
+                    [piece],
+                    solver=replace(self.solver, seed=work.seed),
+                    rehearse=work.trained_on,
                 )
             )
         painted = perturb.apply(piece.image, piece.fossils, perturb.Median())

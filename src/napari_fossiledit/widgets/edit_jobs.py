@@ -47,6 +47,8 @@ class MendJob:
 
     Attributes
     ----------
+    fossils : LabelSource, optional
+        May be None for a solver that reads no labels.
     z : int
         The slice shown.
     sources : tuple of int, optional
@@ -61,7 +63,7 @@ class MendJob:
 
     segmenter: Any
     stack: StackSource
-    fossils: LabelSource
+    fossils: LabelSource | None
     z: int
     recipe: Recipe
     layers: tuple[str, ...]
@@ -133,13 +135,16 @@ def mend_task(job: MendJob) -> Task[Mended]:
     numbers = job.sources or (job.z,)
     if job.sources is None:
         yield Progress(0, 0, "looking for labelled slices")
-        numbers = tuple(job.fossils.labelled())
+        fossils = _fossils(job)
+        numbers = tuple(fossils.labelled())
         if not numbers:
             raise InputError(
-                f"The labels '{job.fossils.name}' are empty: paint the fossils of at least one "
-                "slice."
+                f"The labels '{fossils.name}' are empty: paint the fossils of at least one slice."
             )
-    make = _painted_task if job.solver.spec.paints else _corrected_task
+    spec = job.solver.spec
+    make = _painted_task if spec.paints else _corrected_task
+    if not spec.reads_labels:
+        make = _taught_task
     edit = yield from make(job, numbers)
     names = [f"slice {z}" for z in numbers]
     edit.provenance["slice"] = f"{job.stack.name}, {', '.join(names)}"
@@ -148,6 +153,12 @@ def mend_task(job: MendJob) -> Task[Mended]:
         return Mended(edit, job, numbers)
     others = replace(job.others, without=job.others.without | set(numbers))
     return Mended(edit, job, numbers, (yield from strength_task(job, edit, others)))
+
+
+def _fossils(job: MendJob) -> LabelSource:
+    if job.fossils is None:
+        raise InputError("Choose a labels layer with fossils first.")
+    return job.fossils
 
 
 def _name(job: MendJob, numbers: tuple[int, ...]) -> str:
@@ -163,7 +174,7 @@ def _painted_task(job: MendJob, numbers: tuple[int, ...]) -> Task[Any]:
     sources = []
     for z in numbers:
         yield Progress(0, 0, f"reading slice {z}")
-        image, fossils = job.stack.read(z), job.fossils.read(z)
+        image, fossils = job.stack.read(z), _fossils(job).read(z)
         perturbed = yield from job.recipe.perturbation().apply_task(image, fossils)
         sources.append(editing.Source(image, perturbed, fossils))
     how: Any = job.how
@@ -187,7 +198,7 @@ def _corrected_task(job: MendJob, numbers: tuple[int, ...]) -> Task[Any]:
     pieces = {}
     for z in (*numbers, *job.rehearse):
         yield Progress(0, 0, f"reading slice {z}")
-        pieces[z] = read_slice(job.stack, job.fossils, None, z)
+        pieces[z] = read_slice(job.stack, _fossils(job), None, z)
     settings = job.solver.settings()
     if settings.heads and not has_heads(job.segmenter):
         settings = replace(settings, heads=False)
@@ -198,6 +209,29 @@ def _corrected_task(job: MendJob, numbers: tuple[int, ...]) -> Task[Any]:
             layers=job.layers or None,
             solver=settings,
             rehearse=[pieces[z] for z in job.rehearse if z not in numbers],
+            name=_name(job, numbers),
+        )
+    )
+
+
+def _taught_task(job: MendJob, numbers: tuple[int, ...]) -> Task[Any]:
+    """Fit the heads to what the model itself agrees on in slices without labels."""
+    from napari_fossiledit import editing
+
+    images, known = [], []
+    for z in numbers:
+        yield Progress(0, 0, f"reading slice {z}")
+        images.append(job.stack.read(z))
+    for z in job.rehearse:
+        if z not in numbers:
+            yield Progress(0, 0, f"reading slice {z}")
+            known.append(read_slice(job.stack, _fossils(job), None, z))
+    return (
+        yield from editing.teach_itself_task(
+            job.segmenter,
+            images,
+            rehearse=known,
+            solver=job.solver.settings(),
             name=_name(job, numbers),
         )
     )

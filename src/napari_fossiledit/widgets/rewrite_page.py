@@ -23,6 +23,7 @@ from napari_fossiledit.widgets.page import LayerCombo, Page, note, say, set_read
 from napari_fossiledit.widgets.plots import BLUE, GREEN, ORANGE, LinePlot, Series
 from napari_fossiledit.widgets.slices_box import SlicesBox
 from napari_fossiledit.widgets.solver_box import LayerChecklist, SolverBox
+from napari_fossiledit.widgets.solver_specs import SolverSpec
 from napari_fossiledit.widgets.strength_box import StrengthBox
 
 __all__ = ["RewritePage"]
@@ -100,8 +101,12 @@ class RewritePage(Page):
         spec = self.solver.spec
         self.checklist.show_model(self.session.model, spec.usual)
         self.slices.show_how(spec.paints)
-        several = "these slices'" if self.slices.several else "this slice's"
-        self.mend.setText(spec.button.replace("this slice's", several))
+        self.checklist.setEnabled(spec.reads_labels)  # else the heads alone are fitted
+        words = spec.button
+        if self.slices.several:
+            words = words.replace("this slice's", "these slices'")
+            words = words.replace("this slice", "these slices")
+        self.mend.setText(words)
         say(self.recipe, f"{self.slices.words(self.bench.current_z())} {self._recipe_words()}")
         self.edits.refresh()
         self.export.refresh()
@@ -109,9 +114,7 @@ class RewritePage(Page):
         set_ready(
             self.mend,
             why,
-            "Rewrite the ticked layers so that this slice looks to the model like the painted one."
-            if spec.paints
-            else "Fit the model to this slice's labels: no painting is needed.",
+            _tip(spec),
         )
         none = "" if self.edits.selected is not None else "There is no edit in the list."
         set_ready(
@@ -124,6 +127,8 @@ class RewritePage(Page):
         return self.solver.choice().values.get("heads", False) is not False
 
     def _recipe_words(self) -> str:
+        if not self.solver.spec.reads_labels:
+            return "Nothing is painted, and labels are read of rehearsed slices alone."
         if not self.solver.spec.paints:
             return "Nothing is painted: the labels chosen above are what the model is fitted to."
         recipe = self.session.recipe
@@ -136,11 +141,14 @@ class RewritePage(Page):
         why = self.bench.why_not(model=True)
         if why:
             return why
+        spec = self.solver.spec
+        if not spec.reads_labels:
+            return ""
         if self.bench.layer(self.fossils.currentText()) is None:
             return "Choose a labels layer with fossils first."
         if not self.checklist.chosen() and not self._fits_heads():
             return "Tick at least one layer to rewrite."
-        missing: str = self.session.recipe.missing if self.solver.spec.paints else ""
+        missing: str = self.session.recipe.missing if spec.paints else ""
         return missing
 
     def _others(self, without: set[int]) -> Others | None:
@@ -159,7 +167,7 @@ class RewritePage(Page):
             return
         name = self.fossils.currentText()
         fossils = self.bench.labels(name)
-        if fossils is None:
+        if fossils is None and self.solver.spec.reads_labels:
             return
         z, count = self.bench.current_z(), self.bench.stack().shape[0]
         job = MendJob(
@@ -183,7 +191,7 @@ class RewritePage(Page):
             on_done=self._mended,
             on_progress=self._progressed,
             holds_weights=True,
-            needs=[self.session.stack, name, self.session.labels],
+            needs=[self.session.stack, name if fossils is not None else "", self.session.labels],
         )
 
     def _begin_curves(self) -> None:
@@ -301,6 +309,16 @@ class RewritePage(Page):
         self._sync(stack, set(found.used))
         self._show_choice(found)
         say(self.said, words)
+
+
+def _tip(spec: SolverSpec) -> str:
+    if spec.paints:
+        return (
+            "Rewrite the ticked layers so that this slice looks to the model like the painted one."
+        )
+    if spec.reads_labels:
+        return "Fit the model to this slice's labels: no painting is needed."
+    return "Fit the model to what it finds itself, however this slice is turned."
 
 
 def _verdict(found: Strengthened, fallback: float) -> tuple[float, bool, str]:

@@ -68,6 +68,8 @@ class SolverSpec:
         that the model was trained on: they cannot tell what a corrected slice gains.
     button : str
         What the main button says.
+    reads_labels : bool
+        Whether it needs the labels of the slices that it learns from.
     """
 
     kind: str
@@ -80,6 +82,7 @@ class SolverSpec:
     usual: str = "finest"
     auto: bool = True
     button: str = "Mend this weakness"
+    reads_labels: bool = True
 
     def defaults(self) -> dict[str, Any]:
         """The library's values of the settings that it knows."""
@@ -119,6 +122,15 @@ _RANK = "In how many directions the layer may change; at most its channels."
 
 _BIASES = Setting("biases", "Biases too", "Also change the layers' biases.", digits=-1)
 _HEADS = Setting("heads", "Heads", "Train the heads (proposals, boxes, masks) as well.", digits=-1)
+_FIRST_STEPS = Setting(
+    "proposal_steps",
+    "First steps",
+    "Steps of the region proposals before that, where no layer is ticked.",
+    1,
+    20_000,
+    10,
+)
+_SEED = Setting("seed", "Seed", "Of the order of the views.", 0, 9999, 1)
 
 SOLVERS: tuple[SolverSpec, ...] = (
     SolverSpec(
@@ -173,23 +185,54 @@ SOLVERS: tuple[SolverSpec, ...] = (
         (
             _STEPS,
             _RATE,
-            Setting(
-                "proposal_steps",
-                "First steps",
-                "Steps of the region proposals before that, where no layer is ticked.",
-                1,
-                20_000,
-                10,
-            ),
+            _FIRST_STEPS,
             _HEADS,
             _BIASES,
-            Setting("seed", "Seed", "Of the order of the views.", 0, 9999, 1),
+            _SEED,
         ),
         strength=1.0,
         paints=False,
         usual="none",
         auto=False,
         button="Correct the model with this slice's labels",
+    ),
+    SolverSpec(
+        "agreement",
+        "Agreement",
+        "Agreement: learn without labels",
+        "Turns and mirrors the slice eight ways, takes what the model finds in all of them for "
+        "fossils, and trains the heads on that. No labels are needed: take a slice that the "
+        "model was not trained on.",
+        (
+            Setting(
+                "sure",
+                "Sure from",
+                "Mean confidence over the eight ways from which a find is taken for a fossil.",
+                0.01,
+                1.0,
+                0.05,
+                digits=2,
+            ),
+            Setting(
+                "doubtful",
+                "Doubtful from",
+                "And from which it is left undecided; below, it is taken for rock.",
+                0.01,
+                1.0,
+                0.05,
+                digits=2,
+            ),
+            _STEPS,
+            _RATE,
+            _FIRST_STEPS,
+            _SEED,
+        ),
+        strength=1.0,
+        paints=False,
+        usual="none",
+        auto=False,
+        button="Let the model learn from this slice",
+        reads_labels=False,
     ),
 )
 

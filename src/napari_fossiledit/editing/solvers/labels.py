@@ -41,9 +41,13 @@ __all__ = ["labels_task"]
 
 _ANCHORS = 192  # of each view in a step
 _REGIONS = (64, 6)  # regions and masks of each view in a step
-# Views of corrected slices, and of those of the training, in a step of each phase.
-_PROPOSAL_VIEWS = (4, 4)
-_REGION_VIEWS = (2, 1)
+# Views of corrected slices, of those of the training, and of unlabelled ones, in a step.
+_PROPOSAL_VIEWS = (4, 4, 4)
+_REGION_VIEWS = (2, 1, 1)
+_AVERAGED = 0.6  # share of the steps whose weights are averaged, where the heads alone are fitted
+_PYRAMID = 0.4  # factor on the rate where layers of the pyramid are fitted
+
+_HEADS = ("rpn.", "roi_heads.")
 
 T = TypeVar("T")
 
@@ -60,6 +64,7 @@ def labels_task(
     slices: Sequence[LabelledSlice],
     settings: Labels,
     rehearse: Sequence[LabelledSlice] = (),
+    agreed: Sequence[LabelledSlice] = (),
 ) -> Task[Fit]:
     """Fit the named tensors to labelled slices.
 
@@ -74,6 +79,8 @@ def labels_task(
     settings : Labels
     rehearse : sequence of LabelledSlice
         Slices that the model was trained on.
+    agreed : sequence of LabelledSlice
+        Slices with labels that the model gave itself (`editing.agreement`).
 
     Raises
     ------
@@ -84,13 +91,20 @@ def labels_task(
         raise InputError("There is no fossil in the labels of this slice: label at least one.")
     student = Student(segmenter, names)
     rng = np.random.default_rng(settings.seed)
-    new = yield from _examples_task(segmenter, student, slices, settings, rng)
-    old = yield from _examples_task(segmenter, student, rehearse, settings, rng)
+    examples = []
+    for pieces in (slices, rehearse, agreed):
+        examples.append((yield from _examples_task(segmenter, student, pieces, settings, rng)))
     # Only where no tensor below the heads moves do their inputs stay as they are.
-    above = all(name.startswith(("rpn.", "roi_heads.")) for name in names)
-    if above and can_cache_anchors(student):
-        return (yield from _heads_task(student, new, old, settings, rng))
-    return (yield from _jointly_task(student, new, old, settings, rng))
+    parts = {next((part for part in _HEADS if name.startswith(part)), "") for name in names}
+    if parts == set(_HEADS) and can_cache_anchors(student):
+        return (yield from _heads_task(student, examples, settings, rng))
+    for piece in (*slices, *rehearse, *agreed):
+        if piece.undecided is not None and piece.undecided.any():
+            raise InputError(
+                "Undecided places can be left out where the heads alone are fitted: tick no layer "
+                "of the pyramid, or decide them."
+            )
+    return (yield from _jointly_task(student, examples[:2], settings, rng))
 
 
 def _examples_task(
@@ -126,15 +140,12 @@ def _augment(
 
 def _heads_task(
     student: Student,
-    new: Sequence[_Example],
-    old: Sequence[_Example],
+    examples: Sequence[Sequence[_Example]],
     settings: Labels,
     rng: np.random.Generator,
 ) -> Task[Fit]:
     generator = torch.Generator(device="cpu").manual_seed(settings.seed)
-    anchors = [
-        [anchor_lesson(student, e.keys, e.target, generator) for e in es] for es in (new, old)
-    ]
+    anchors = [[anchor_lesson(student, e.keys, e.target, generator) for e in es] for es in examples]
     draw = _draws(anchors, _PROPOSAL_VIEWS, rng)
     total = settings.proposal_steps + settings.steps
     proposals = replace(settings, steps=settings.proposal_steps)
@@ -145,12 +156,11 @@ def _heads_task(
             proposals,
             "Fitting the region proposals",
             only="rpn.",
+            averaged=_AVERAGED,
         ),
         lambda p: Progress(p.done, total, p.message, p.data),
     )
-    regions = [
-        [region_lesson(student, e.keys, e.target, generator) for e in es] for es in (new, old)
-    ]
+    regions = [[region_lesson(student, e.keys, e.target, generator) for e in es] for es in examples]
     draw_regions = _draws(regions, _REGION_VIEWS, rng)
     second = yield from mapped(
         fit_task(
@@ -159,6 +169,7 @@ def _heads_task(
             settings,
             "Fitting boxes and masks",
             only="roi_heads.",
+            averaged=_AVERAGED,
         ),
         lambda p: Progress(settings.proposal_steps + p.done, total, p.message, p.data),
     )
@@ -167,12 +178,11 @@ def _heads_task(
 
 def _jointly_task(
     student: Student,
-    new: Sequence[_Example],
-    old: Sequence[_Example],
+    examples: Sequence[Sequence[_Example]],
     settings: Labels,
     rng: np.random.Generator,
 ) -> Task[Fit]:
-    draw = _draws([new, old], (1, 1), rng)
+    draw = _draws(examples, (1, 1), rng)
     state = seeded_state(settings.seed)
 
     def step_losses(step: int) -> Mapping[str, Tensor]:
@@ -184,7 +194,8 @@ def _jointly_task(
             for name, loss in losses.items()
         }
 
-    return (yield from fit_task(student, step_losses, settings, "Fitting to the labels"))
+    milder = replace(settings, lr=settings.lr * _PYRAMID)
+    return (yield from fit_task(student, step_losses, milder, "Fitting to the labels"))
 
 
 def _draws(

@@ -52,6 +52,8 @@ def test_own_slices_from_end_to_end(
         assert {row["table"] for row in csv.DictReader(file)} == {"unedited", *"2345678"}
     before = (out / "report.html").read_bytes()
     (out / "report.html").unlink()
+    for more in (["--json", str(out / "results.json")], ["--quick"], ["--fill", "noise"]):
+        assert execute(["experiment", "--redraw", str(out), *more]) == 2
     assert execute(["experiment", "--redraw", str(out)]) == 0
     assert (out / "report.html").read_bytes() == before
 
