@@ -8,10 +8,20 @@ from typing import Any
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QSpinBox
 
+from napari_fossiledit.widgets.advisor_box import AdvisorBox
 from napari_fossiledit.widgets.compare_jobs import GAINED, LOST, Compared, CompareJob, compare_task
 from napari_fossiledit.widgets.curve_series import curve_series
 from napari_fossiledit.widgets.layers import placed
-from napari_fossiledit.widgets.page import Page, note, quiet_combo, row, say, set_ready, warn
+from napari_fossiledit.widgets.page import (
+    Page,
+    Section,
+    note,
+    quiet_combo,
+    row,
+    say,
+    set_ready,
+    warn,
+)
 from napari_fossiledit.widgets.plots import BLUE, ORANGE, LinePlot, Series
 from napari_fossiledit.widgets.segment_page import add_segmented
 from napari_fossiledit.widgets.tables import FigureTable, figure, share, signed
@@ -58,6 +68,9 @@ class ComparePage(Page):
         self.legend.setWordWrap(True)
         for widget in (self.caution, self.legend, self.table, self.sentence, self.plot):
             self.body.addWidget(widget)
+        self.advisor = AdvisorBox(self.bench, self.button)
+        self.advice = Section("Which remedy is best?", self.advisor)
+        self.body.addWidget(self.advice)
         self.scope.currentTextChanged.connect(self.refresh)
         self.edit.currentTextChanged.connect(self.refresh)
         self._shown: Any = None
@@ -94,6 +107,7 @@ class ComparePage(Page):
             self._shown = compared
             self._show(compared)
         self.legend.setVisible(compared is not None)
+        self.advisor.refresh()
 
     def _start(self) -> None:
         self.bench.attempt(self._begin)

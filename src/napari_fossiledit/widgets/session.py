@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelInfo", "Recipe", "Session"]
 
-_SCORED = {"probe", "compare"}  # results whose figures depend on the fossil's classes
+_SCORED = {"probe", "compare", "advice"}  # results whose figures depend on the fossil's classes
 
 
 @dataclass(frozen=True)
