@@ -167,39 +167,34 @@ def table(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 def changes(runs: Sequence[Run]) -> dict[str, Any]:
     """AP50, AP50 above the curve, and precision above the curve: means over runs."""
-    from napari_fossiledit.metrics import ap_intervals as ap
-    from napari_fossiledit.metrics import equal_recall, intervals
+    from napari_fossiledit.metrics.ap_intervals import resampled
+    from napari_fossiledit.metrics.equal_recall import interpolated
+    from napari_fossiledit.metrics.intervals import resampling_ways, weighted_mean, widest
 
     first = runs[0]
     found: dict[str, list[Any]] = {"ap50": [], "ap50_above_curve": [], "precision_above_curve": []}
-    for way in intervals.resampling_ways(first.scores, resamples=RESAMPLES):
+    for way in resampling_ways(first.scores, resamples=RESAMPLES):
         # Individuals and slices are numbered alike in scores and matches.
         parts: dict[str, list[Any]] = {name: [] for name in found}
         known: dict[int, Any] = {}
         for run in runs:
             if id(run.base) not in known:
                 known[id(run.base)] = (
-                    np.stack([ap.resampled(m, way) for _, m in run.curve]),
-                    np.stack(
-                        [intervals.weighted_mean(s, "recall", True, way) for s, _ in run.curve]
-                    ),
-                    np.stack(
-                        [intervals.weighted_mean(s, "precision", True, way) for s, _ in run.curve]
-                    ),
-                    ap.resampled(run.base[1], way),
+                    np.stack([resampled(m, way) for _, m in run.curve]),
+                    np.stack([weighted_mean(s, "recall", True, way) for s, _ in run.curve]),
+                    np.stack([weighted_mean(s, "precision", True, way) for s, _ in run.curve]),
+                    resampled(run.base[1], way),
                 )
             aps, recalls, precisions, before = known[id(run.base)]
-            mine = ap.resampled(run.matches, way)
-            at = intervals.weighted_mean(run.scores, "recall", True, way)
-            precise = intervals.weighted_mean(run.scores, "precision", True, way)
+            mine = resampled(run.matches, way)
+            at = weighted_mean(run.scores, "recall", True, way)
+            precise = weighted_mean(run.scores, "precision", True, way)
             parts["ap50"].append(mine - before)
-            parts["ap50_above_curve"].append(mine - equal_recall.interpolated(at, recalls, aps))
-            parts["precision_above_curve"].append(
-                precise - equal_recall.interpolated(at, recalls, precisions)
-            )
+            parts["ap50_above_curve"].append(mine - interpolated(at, recalls, aps))
+            parts["precision_above_curve"].append(precise - interpolated(at, recalls, precisions))
         for name, arrays in parts.items():
             found[name].append(way.interval(np.mean(arrays, axis=0)))
-    return {name: intervals.widest(candidates) for name, candidates in found.items()}
+    return {name: widest(candidates) for name, candidates in found.items()}
 
 
 def main() -> None:
