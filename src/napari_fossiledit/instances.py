@@ -328,7 +328,8 @@ class LabelledSlice:
     group : str
         The stack (reef) that the slice belongs to.
     undecided : (y, x) bool, optional
-        Where it is not known whether a fossil lies: such places teach nothing.
+        Where it is not known whether a fossil lies. The solver `labels` learns nothing there
+        where it fits the heads alone; scores and training take such places as they are labelled.
     """
 
     image: NDArray[np.uint8]

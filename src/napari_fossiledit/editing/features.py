@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from napari_fossiledit.errors import InputError, ModelError
+from napari_fossiledit.errors import InputError
+from napari_fossiledit.models.finite import require_finite
 from napari_fossiledit.models.segmenter import KeyValue, Segmenter
 from napari_fossiledit.progress import checkpoint
 
@@ -84,17 +85,6 @@ def capture(
         tensors = (captured.original.key, captured.original.value, captured.target)
         require_finite(name, *tensors)
     return found
-
-
-def require_finite(layer: str, *tensors: torch.Tensor) -> None:
-    """Raise `ModelError` naming ``layer`` if a tensor holds NaN or infinity."""
-    for tensor in tensors:
-        # Where the sum is finite, so are all values: the second look is rarely needed.
-        if not bool(torch.isfinite(tensor.sum())) and not bool(torch.isfinite(tensor).all()):
-            raise ModelError(
-                f"The model's features at layer {layer} hold NaN or infinite values: "
-                "the model's weights are damaged, load another model."
-            )
 
 
 def stacked(tensors: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -23,11 +23,12 @@ from torchvision.models.detection.image_list import ImageList
 from napari_fossiledit.errors import ModelError
 from napari_fossiledit.models.augment import View
 from napari_fossiledit.models.device import plain_memory_errors
+from napari_fossiledit.models.finite import require_finite
 from napari_fossiledit.models.hooks import capture
 from napari_fossiledit.models.segmenter import Segmenter
 from napari_fossiledit.models.torchvision_rcnn import TorchvisionRCNN
 
-__all__ = ["Keys", "Student", "own_random", "seeded_state", "targets_on"]
+__all__ = ["Keys", "Student", "own_random", "seeded_state"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,15 +51,6 @@ class Keys:
     body: list[Tensor]
     sizes: list[tuple[int, int]]
     padded: tuple[int, int]
-
-    def to(self, dtype: torch.dtype) -> Keys:
-        """The same in another dtype."""
-        return Keys(
-            [m.to(dtype) for m in self.maps],
-            [m.to(dtype) for m in self.body],
-            self.sizes,
-            self.padded,
-        )
 
 
 class Student:
@@ -137,8 +129,7 @@ class Student:
         body = list(seen[fpn][0][0].values())
         maps = [seen[block][0][0].contiguous() for block in blocks]
         for block in blocks:
-            for tensor in seen[block][0]:
-                self._require_finite(block, tensor)
+            require_finite(block, *seen[block][0])
         return Keys(maps, [m.contiguous() for m in body], list(sizes), padded)
 
     def keys_of_image(self, image: NDArray[np.uint8]) -> Keys:
@@ -200,13 +191,6 @@ class Student:
         """The box and mask heads' copy."""
         return self._parts["roi_heads"]
 
-    def _require_finite(self, layer: str, tensor: Tensor) -> None:
-        if not bool(torch.isfinite(tensor.sum())) and not bool(torch.isfinite(tensor).all()):
-            raise ModelError(
-                f"The model's features at layer {layer} hold NaN or infinite values: "
-                "the model's weights are damaged, load another model."
-            )
-
     def _tensor(self, own: str) -> nn.Parameter:
         for root, part in self._parts.items():
             if own.startswith(f"{root}."):
@@ -241,10 +225,3 @@ def own_random(state: list[Tensor]) -> Generator[None]:
     finally:
         state[0] = torch.get_rng_state()
         torch.set_rng_state(callers)
-
-
-def targets_on(
-    targets: Sequence[Mapping[str, Tensor]], device: torch.device
-) -> list[dict[str, Tensor]]:
-    """The targets' tensors on a device."""
-    return [{name: tensor.to(device) for name, tensor in each.items()} for each in targets]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from napari_fossiledit.editing.strength import MASK_THRESHOLDS
 from napari_fossiledit.errors import InputError
 from napari_fossiledit.instances import Instances, LabelledSlice
 from napari_fossiledit.progress import Progress, Task, run
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from napari_fossiledit.models.segmenter import Segmenter
 
 __all__ = ["MASK_THRESHOLDS", "Evaluation", "evaluate", "evaluate_task"]
-
-MASK_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
-"""Where the mask-threshold curve is drawn; 0.5 is the model as it is."""
 
 
 @dataclass(frozen=True)
