@@ -49,6 +49,7 @@ manifest: $(VENV)/.installed
 	$(BIN)/npe2 validate napari-fossiledit
 
 bench: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --group bench
 	xvfb-run -a -s "$(SCREEN)" $(BIN)/python benchmarks/run.py
 
 screenshots: $(VENV)/.installed
