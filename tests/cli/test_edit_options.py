@@ -42,6 +42,7 @@ def refused(words: list[str], capsys: Capsys) -> str:
         ("ridge", ["--damping", "0.2", "--keep-weight", "1"], {"damping": 0.2, "keep_weight": 1}),
         ("l1", ["--iterations", "7", "--damping", "0.3"], {"iterations": 7, "damping": 0.3}),
         ("low_rank", ["--rank", "3"], {"rank": 3}),
+        ("low_rank", ["--rank", "3", "--context", "1"], {"rank": 3}),
         ("adam", ["--steps", "2", "--lr", "0.001", "--rank", "1"], {"steps": 2, "rank": 1}),
         ("distil", ["--steps", "1", "--lr", "1e-5"], {"steps": 1, "lr": 1e-5}),
         (
@@ -99,6 +100,8 @@ def test_a_model_learns_from_a_slice_without_labels(
     ("more", "parts"),
     [
         (["--rank", "3"], ["ridge takes no --rank", "low_rank or adam"]),
+        (["--context", "1"], ["--context has a say only", "adam with --rank"]),
+        (["--solver", "low_rank", "--context", "1,1"], ["named twice in --context"]),
         (
             ["--solver", "adam", "--damping", "1"],
             ["adam takes no --damping", "only --rank, --steps"],

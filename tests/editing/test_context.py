@@ -5,7 +5,9 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
+from napari_fossiledit.editing import Adam, LowRank, Ridge, Source, rewrite
 from napari_fossiledit.editing.solvers import context_directions, second_moment
+from napari_fossiledit.editing.sources import edit_mask
 from napari_fossiledit.errors import InputError
 
 
@@ -91,3 +93,40 @@ def test_bad_input_is_named():
     fails("at least one slice", second_moment, [])
     fails("2 masks", second_moment, [key], [mask, mask])
     fails("differ in channels", second_moment, [key, key[:, :3]])
+
+
+def test_rewrite_takes_context_slices(segmenter, scene):
+    """The directions come from the moment of the edited and the context's slices together."""
+    image, painted, fossils = scene
+    others = [image[::-1].copy(), np.full_like(image, 90)]
+    options = {"layers": ["fpn.0"], "solver": LowRank(rank=2)}
+    alone = rewrite(segmenter, image, painted, fossils, **options)
+    told = rewrite(segmenter, image, painted, fossils, context=others, **options)
+    assert not torch.equal(told.deltas["fpn.0"], alone.deltas["fpn.0"])
+    assert told.provenance["context_slices"] == 2
+    assert "context_slices" not in alone.provenance
+
+    found = segmenter.features(image, ["fpn.0"])["fpn.0"]
+    mask = edit_mask(Source(image, painted, fossils), found)
+    keys = [segmenter.features(one, ["fpn.0"])["fpn.0"].key for one in (image, *others)]
+    span = context_directions(found.key, mask, second_moment(keys), 2)
+    delta = told.deltas["fpn.0"].permute(0, 2, 3, 1).reshape(-1, found.key.shape[1])
+    torch.testing.assert_close(delta @ span.T @ span, delta, atol=1e-5, rtol=1e-4)
+
+
+def test_context_of_a_layer_fed_by_others_is_that_of_the_edited_model(segmenter, scene):
+    image, painted, fossils = scene
+    solver = Adam(steps=2, lr=1e-3, rank=1)
+    both = rewrite(segmenter, image, painted, fossils, context=[image], solver=solver)
+    assert set(both.deltas) == {"fpn.0"}
+    layers = ["fpn.0", "fpn.1", "rpn.conv"]
+    one = rewrite(segmenter, image, painted, fossils, layers=layers, context=[image], solver=solver)
+    # A context of the edited slice alone adds nothing to its own moment.
+    same = rewrite(segmenter, image, painted, fossils, layers=layers, solver=solver)
+    torch.testing.assert_close(one.deltas["rpn.conv"], same.deltas["rpn.conv"])
+
+
+def test_context_is_refused_where_it_has_no_say(segmenter, scene):
+    for solver in (Ridge(), Adam(steps=1)):
+        with pytest.raises(InputError, match="choose the solver low_rank, or adam with a rank"):
+            rewrite(segmenter, *scene, solver=solver, context=[scene[0]])

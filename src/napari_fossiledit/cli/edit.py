@@ -14,7 +14,7 @@ from napari_fossiledit.cli.console import drive, labelled, load_model, note, rep
 from napari_fossiledit.cli.edits import parse_strength
 from napari_fossiledit.cli.model_choice import DEMO, ModelChoice, takes_model
 from napari_fossiledit.cli.outputs import check_outputs
-from napari_fossiledit.cli.slices import chosen_slices, unlabelled_slices
+from napari_fossiledit.cli.slices import chosen_slices, context_images, unlabelled_slices
 
 if TYPE_CHECKING:
     from napari_fossiledit.editing import Edit, Source, StrengthChoice
@@ -78,6 +78,15 @@ def edit(
             metavar="A,B",
             help="labels, agreement: slices that the model was trained on, rehearsed so that it "
             "forgets nothing.",
+        ),
+    ] = None,
+    context_slices: Annotated[
+        str | None,
+        typer.Option(
+            "--context",
+            metavar="A,B",
+            help="low_rank, adam with --rank: slices that tell, with the edited one, what is "
+            "ordinary rock; they need no labels.",
         ),
     ] = None,
     confusers: options.Confusers = None,
@@ -158,6 +167,7 @@ def edit(
     )
     check_outputs([images, labels, confusers, recipe, *model.files], [out, json])
     found = labelled(images, labels, confusers)
+    ordinary = context_images(images, context_slices, settings)
     trained = chosen_slices(found, trained_on, "--trained-on")
     if solver is solver_options.SolverName.agreement:
         pieces, chosen = unlabelled_slices(images, found, slice_name, slices, trained)
@@ -200,6 +210,7 @@ def edit(
             how=cast("How", how.value.replace("-", " ")),
             layers=chosen_layers,
             solver=settings,
+            context=ordinary,
             name=name,
         )
     made = drive(task)

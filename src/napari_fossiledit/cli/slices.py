@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_fossiledit.instances import LabelledSlice
     from napari_fossiledit.io import Labelled
 
-__all__ = ["chosen_slices", "unlabelled_slices"]
+__all__ = ["chosen_slices", "context_images", "unlabelled_slices"]
 
 
 def chosen_slices(found: Labelled, text: str | None, option: str) -> list[int]:
@@ -87,6 +90,29 @@ def unlabelled_slices(
         for z, image in zip(chosen, read, strict=True)
     ]
     return slices, [found.indices.index(z) for z in chosen if z in found.indices]
+
+
+def context_images(images: Path, several: str | None, solver: Any) -> list[NDArray[np.uint8]]:
+    """Slices of the context, by their names in the whole stack; none for None.
+
+    Raises
+    ------
+    InputError
+        An unknown name, one given twice, or a solver that takes no context.
+    """
+    from napari_fossiledit import io
+    from napari_fossiledit.errors import InputError
+
+    if several is None:
+        return []
+    if not getattr(solver, "uses_context", False):
+        raise InputError(
+            "--context has a say only where a layer may change in few directions: choose the "
+            "solver low_rank, or adam with --rank, or leave it out."
+        )
+    stack = io.open_stack(images)
+    names = _names(several, "--context")
+    return [stack[z] for z in _each_once([stack.index(name) for name in names], "--context")]
 
 
 def _names(text: str, option: str) -> list[str]:

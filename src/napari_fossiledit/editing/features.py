@@ -39,12 +39,15 @@ class Captured:
         The layer's value on the perturbed image.
     weight : (out, in, kh, kw) tensor
     bias : (out,) tensor or None
+    ordinary : tuple of (1, in, h, w) tensors
+        Keys of further slices that tell, with the original's, what is ordinary for the layer.
     """
 
     original: KeyValue
     target: torch.Tensor
     weight: torch.Tensor
     bias: torch.Tensor | None
+    ordinary: tuple[torch.Tensor, ...] = ()
 
 
 def capture(

@@ -38,6 +38,11 @@ class Distil:
         """Never: the heads see the whole slice."""
         return False
 
+    @property
+    def uses_context(self) -> bool:
+        """Never: every direction is free."""
+        return False
+
     def to_dict(self) -> dict[str, Any]:
         """Name and settings."""
         return {"name": "distil", **asdict(self)}

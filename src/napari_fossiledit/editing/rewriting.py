@@ -45,6 +45,7 @@ class _Job:
     layers: list[EditableLayer]
     solver: SolverSettings
     keep: Keep
+    context: Sequence[NDArray[np.uint8]] = ()
     solutions: dict[str, Solution] = field(default_factory=dict)
     skipped: list[EditableLayer] = field(default_factory=list)
     feature_seconds: float = 0.0
@@ -64,6 +65,7 @@ def rewrite(
     layers: Iterable[str] | None = None,
     solver: SolverSettings | Distil | None = None,
     keep: Keep = (),
+    context: Sequence[NDArray[np.uint8]] = (),
     name: str | None = None,
 ) -> Edit:
     """Find the edit that makes the original slice yield the perturbed slice's features.
@@ -89,6 +91,9 @@ def rewrite(
     keep : sequence of (image, fossils)
         Other labelled slices whose fossils' features shall stay; those of the edited slice are
         added when the solver has a keep weight.
+    context : sequence of (y, x, 3) uint8
+        Further slices, which need no labels: a solver of a rank changes what tells the edited area
+        from them and from the edited slice (Santurkar et al. 2021 take the whole data set).
     name : str, optional
 
     Returns
@@ -106,7 +111,15 @@ def rewrite(
     """
     return run(
         rewrite_task(
-            segmenter, image, perturbed, fossils, layers=layers, solver=solver, keep=keep, name=name
+            segmenter,
+            image,
+            perturbed,
+            fossils,
+            layers=layers,
+            solver=solver,
+            keep=keep,
+            context=context,
+            name=name,
         )
     )
 
@@ -120,13 +133,20 @@ def rewrite_task(
     layers: Iterable[str] | None = None,
     solver: SolverSettings | Distil | None = None,
     keep: Keep = (),
+    context: Sequence[NDArray[np.uint8]] = (),
     name: str | None = None,
 ) -> Task[Edit]:
     """`rewrite` as a task; the `Progress` of a solver's step has its loss as ``data``."""
     source = Source(image, perturbed, fossils)
     return (
         yield from rewrite_sources_task(
-            segmenter, [source], layers=layers, solver=solver, keep=keep, name=name
+            segmenter,
+            [source],
+            layers=layers,
+            solver=solver,
+            keep=keep,
+            context=context,
+            name=name,
         )
     )
 
@@ -138,6 +158,7 @@ def rewrite_sources_task(
     layers: Iterable[str] | None = None,
     solver: SolverSettings | Distil | None = None,
     keep: Keep = (),
+    context: Sequence[NDArray[np.uint8]] = (),
     name: str | None = None,
 ) -> Task[Edit]:
     """Find one edit for all sources together, their positions taken as those of one slice.
@@ -147,11 +168,11 @@ def rewrite_sources_task(
     from napari_fossiledit.editing.edit_stack import EditStack
 
     if isinstance(solver, Distil):
-        _check_sources(sources, solver, keep)
+        _check_sources(sources, solver, keep, context)
         return (
             yield from distilled_task(segmenter, sources, layers=layers, solver=solver, name=name)
         )
-    job = _check(segmenter, sources, layers, solver, keep)
+    job = _check(segmenter, sources, layers, solver, keep, context)
     total = _PARTS * (len(job.layers) + 1)
     yield Progress(0, total, "Features of the original and the perturbed slice")
     with segmenter.lock:
@@ -164,8 +185,9 @@ def rewrite_sources_task(
         yield Progress(0, total, f"{layer.level} is skipped: {_SKIPPED}")
     total = _PARTS * (len(job.layers) + 1)
     keeps = yield from _keep_pairs(job, [layer.name for layer in job.layers], total)
+    ordinary = yield from _ordinary_keys(job, [layer.name for layer in job.layers], total)
     for index, layer in enumerate(job.layers):
-        found = captured.pop(layer.name)
+        found = replace(captured.pop(layer.name), ordinary=tuple(ordinary.pop(layer.name)))
         pairs = keeps.pop(layer.name, [])
         if job.solutions and depends_on_outputs(layer):
             found, pairs = _after_edit(job, layer, found, pairs)
@@ -181,6 +203,7 @@ def _check(
     layers: Iterable[str] | None,
     solver: SolverSettings | None,
     keep: Keep,
+    context: Sequence[NDArray[np.uint8]],
 ) -> _Job:
     if isinstance(solver, Labels | Agreement):
         use = "correct" if isinstance(solver, Labels) else "teach_itself"
@@ -190,14 +213,19 @@ def _check(
         )
     if solver is None:
         solver = Ridge(keep_weight=1.0 if len(keep) else 0.0)
-    _check_sources(sources, solver, keep)
+    _check_sources(sources, solver, keep, context)
     chosen = choose_layers(segmenter, layers)
     # Layers fed by other editable layers come last, to be solved on the keys that will be theirs.
     chosen.sort(key=depends_on_outputs)
-    return _Job(segmenter, sources, chosen, solver, keep)
+    return _Job(segmenter, sources, chosen, solver, keep, context)
 
 
-def _check_sources(sources: Sequence[Source], solver: SolverSettings | Distil, keep: Keep) -> None:
+def _check_sources(
+    sources: Sequence[Source],
+    solver: SolverSettings | Distil,
+    keep: Keep,
+    context: Sequence[NDArray[np.uint8]],
+) -> None:
     if not sources:
         raise InputError("There is no slice to make the edit from: give at least one.")
     for source in sources:
@@ -208,6 +236,11 @@ def _check_sources(sources: Sequence[Source], solver: SolverSettings | Distil, k
         raise InputError(
             "Slices to keep were given, but the solver gives them no weight: "
             "choose the solver ridge with a keep weight above 0."
+        )
+    if len(context) and not solver.uses_context:
+        raise InputError(
+            "Slices of the context were given, but they have a say only where a layer may change "
+            "in few directions: choose the solver low_rank, or adam with a rank."
         )
 
 
@@ -267,6 +300,28 @@ def _add_keep_pairs(
     job.feature_seconds += perf_counter() - began
 
 
+def _ordinary_keys(job: _Job, names: list[str], total: int) -> Task[dict[str, list[torch.Tensor]]]:
+    """Keys of the context's slices by layer."""
+    keys: dict[str, list[torch.Tensor]] = {name: [] for name in names}
+    for index, image in enumerate(job.context):
+        yield Progress(0, total, f"Features of slice {index + 1} of {len(job.context)} of context")
+        checkpoint()
+        _add_ordinary_keys(job, keys, image)
+    return keys
+
+
+def _add_ordinary_keys(
+    job: _Job, keys: dict[str, list[torch.Tensor]], image: NDArray[np.uint8]
+) -> None:
+    from napari_fossiledit.editing.features import require_finite
+
+    began = perf_counter()
+    for name, at in job.segmenter.features(image, list(keys)).items():
+        require_finite(name, at.key)
+        keys[name].append(at.key)
+    job.feature_seconds += perf_counter() - began
+
+
 def _after_edit(
     job: _Job,
     layer: EditableLayer,
@@ -279,6 +334,7 @@ def _after_edit(
     began = perf_counter()
     segmenter = job.segmenter
     fresh: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {layer.name: []}
+    ordinary: dict[str, list[torch.Tensor]] = {layer.name: []}
     with segmenter.lock, ExitStack() as undo:
         for name, solution in job.solutions.items():
             for tensor, delta in _deltas(name, solution).items():
@@ -292,9 +348,13 @@ def _after_edit(
         for image, fossils in job.kept if pairs else ():
             checkpoint()
             _add_keep_pairs(job, fresh, image, fossils)
+        for image in job.context:
+            checkpoint()
+            _add_ordinary_keys(job, ordinary, image)
     require_finite(layer.name, at.key, at.value)
     job.feature_seconds += perf_counter() - began
-    return Captured(at, found.target, found.weight, found.bias), fresh[layer.name]
+    kept = tuple(ordinary[layer.name])
+    return Captured(at, found.target, found.weight, found.bias, kept), fresh[layer.name]
 
 
 def _within(task: Task[Solution], level: str, start: int, total: int) -> Task[Solution]:
@@ -322,6 +382,7 @@ def _edit(job: _Job, base: str, below: list[dict[str, Any]], name: str | None) -
         ],
         "solver": solver,
         "kept_slices": len(job.keep),
+        **({"context_slices": len(job.context)} if len(job.context) else {}),
         "loss": {
             layer: {"before": s.losses[0], "after": s.losses[-1]}
             for layer, s in zip(names, found, strict=True)

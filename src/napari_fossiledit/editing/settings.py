@@ -40,6 +40,10 @@ class SolverSettings(Protocol):
     def uses_keep_set(self) -> bool:
         """Whether `solve_task` wants a keep set."""
 
+    @property
+    def uses_context(self) -> bool:
+        """Whether it works in directions that a set of slices tells."""
+
     def solve_task(self, captured: Captured, mask: torch.Tensor, keep: KeepPairs) -> Task[Solution]:
         """Solve one layer; ``keep`` holds pairs of a key and a mask."""
 
@@ -69,6 +73,11 @@ class Ridge:
     def uses_keep_set(self) -> bool:
         """Whether the keep set has weight."""
         return self.keep_weight > 0
+
+    @property
+    def uses_context(self) -> bool:
+        """Never: every direction is free."""
+        return False
 
     def solve_task(self, captured: Captured, mask: torch.Tensor, keep: KeepPairs) -> Task[Solution]:
         """Solve one layer."""
@@ -118,6 +127,11 @@ class L1:
         """Whether the keep set has weight."""
         return self.keep_weight > 0
 
+    @property
+    def uses_context(self) -> bool:
+        """Never: every direction is free."""
+        return False
+
     def solve_task(self, captured: Captured, mask: torch.Tensor, keep: KeepPairs) -> Task[Solution]:
         """Solve one layer."""
         from napari_fossiledit.editing.solvers.l1 import l1_task
@@ -145,8 +159,8 @@ class L1:
 class LowRank:
     """Solver `low_rank`: `ridge` within the span of a few context directions.
 
-    They tell the keys of the area to be edited from those of the whole slice (and of the slices to
-    keep, where the keep set has weight).
+    They tell the keys of the area to be edited from those of the whole slice (of the context's
+    slices, where some are given, and of those to keep, where the keep set has weight).
 
     Parameters
     ----------
@@ -166,6 +180,11 @@ class LowRank:
     def uses_keep_set(self) -> bool:
         """Whether the keep set has weight."""
         return self.keep_weight > 0
+
+    @property
+    def uses_context(self) -> bool:
+        """Always."""
+        return True
 
     def solve_task(self, captured: Captured, mask: torch.Tensor, keep: KeepPairs) -> Task[Solution]:
         """Solve one layer."""
@@ -200,8 +219,8 @@ class Adam:
     lr : float
         Adam's learning rate.
     rank : int, optional
-        Hold the delta within the span of so many context directions of the slice, as the
-        reference does (with rank 1); None: full rank.
+        Hold the delta within the span of so many context directions of the slice (and of the
+        context's slices), as the reference does (with rank 1); None: full rank.
     projection_every : int
         With a rank: steps between two projections.
     biases : bool
@@ -218,6 +237,11 @@ class Adam:
     def uses_keep_set(self) -> bool:
         """Never: the method has none."""
         return False
+
+    @property
+    def uses_context(self) -> bool:
+        """With a rank."""
+        return self.rank is not None
 
     def solve_task(self, captured: Captured, mask: torch.Tensor, keep: KeepPairs) -> Task[Solution]:
         """Solve one layer; ``keep`` is empty."""
@@ -252,7 +276,7 @@ def _without_unused_biases(settings: dict[str, Any]) -> dict[str, Any]:
 def _context(
     captured: Captured, mask: torch.Tensor, keep: Sequence[tuple[Any, Any]], rank: int
 ) -> torch.Tensor:
-    """Context directions of the edited area against the slice and the other slices to keep."""
+    """Context directions of the edited area against the slice and all others that are given."""
     from napari_fossiledit.editing.solvers.context import (
         check_rank,
         context_directions,
@@ -263,7 +287,8 @@ def _context(
     check_rank(rank, key.shape[1])
     # The keep set's first pair is the edited slice itself.
     others = [kept for kept, _ in keep[1:]]
-    return context_directions(key, mask, second_moment([key, *others]), rank)
+    moment = second_moment([key, *others, *captured.ordinary])
+    return context_directions(key, mask, moment, rank)
 
 
 Solver: TypeAlias = Ridge | L1 | LowRank | Adam | Distil | Labels | Agreement

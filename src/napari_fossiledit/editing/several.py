@@ -6,6 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_fossiledit.editing.edit import Edit
 from napari_fossiledit.editing.rewriting import Keep, rewrite_sources_task
 from napari_fossiledit.editing.sources import Source
@@ -32,6 +35,7 @@ def rewrite_several(
     layers: Iterable[str] | None = None,
     solver: SolverSettings | Distil | None = None,
     keep: Keep = (),
+    context: Sequence[NDArray[np.uint8]] = (),
     name: str | None = None,
 ) -> Edit:
     """Find one edit for several slices, or for several perturbations of a slice.
@@ -45,7 +49,7 @@ def rewrite_several(
         not matter. In sequence (Panigrahi et al., arXiv 2210.03879, 5.3 and 6.2): each is solved
         on the model as the ones before left it, so the last has the last word; two sources
         of the same slice with different perturbations give one mapping after the other.
-    layers, solver, keep, name
+    layers, solver, keep, context, name
         As for `rewrite`. A keep set keeps what the layer gives at that step of the sequence.
 
     Returns
@@ -60,7 +64,14 @@ def rewrite_several(
     """
     return run(
         rewrite_several_task(
-            segmenter, sources, how=how, layers=layers, solver=solver, keep=keep, name=name
+            segmenter,
+            sources,
+            how=how,
+            layers=layers,
+            solver=solver,
+            keep=keep,
+            context=context,
+            name=name,
         )
     )
 
@@ -73,6 +84,7 @@ def rewrite_several_task(
     layers: Iterable[str] | None = None,
     solver: SolverSettings | Distil | None = None,
     keep: Keep = (),
+    context: Sequence[NDArray[np.uint8]] = (),
     name: str | None = None,
 ) -> Task[Edit]:
     """`rewrite_several` as a task."""
@@ -83,10 +95,16 @@ def rewrite_several_task(
     wanted = None if layers is None else ([layers] if isinstance(layers, str) else list(layers))
     if how == "jointly" or len(sources) < 2:
         edit = yield from rewrite_sources_task(
-            segmenter, sources, layers=wanted, solver=solver, keep=keep, name=name
+            segmenter,
+            sources,
+            layers=wanted,
+            solver=solver,
+            keep=keep,
+            context=context,
+            name=name,
         )
         return _noted(edit, how) if len(sources) > 1 else edit
-    return (yield from _in_sequence(segmenter, sources, wanted, solver, keep, name))
+    return (yield from _in_sequence(segmenter, sources, wanted, solver, keep, context, name))
 
 
 def _in_sequence(
@@ -95,6 +113,7 @@ def _in_sequence(
     layers: Sequence[str] | None,
     solver: SolverSettings | Distil | None,
     keep: Keep,
+    context: Sequence[NDArray[np.uint8]],
     name: str | None,
 ) -> Task[Edit]:
     from napari_fossiledit.editing.edit_stack import EditStack
@@ -103,7 +122,13 @@ def _in_sequence(
     made: Edit | None = None
     for index, source in enumerate(sources):
         task = rewrite_sources_task(
-            segmenter, [source], layers=layers, solver=solver, keep=keep, name=name
+            segmenter,
+            [source],
+            layers=layers,
+            solver=solver,
+            keep=keep,
+            context=context,
+            name=name,
         )
         part = part_of(task, index, len(sources), f"slice {index + 1} of {len(sources)}")
         if made is None:
