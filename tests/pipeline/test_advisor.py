@@ -188,13 +188,36 @@ def test_real_remedies_leave_the_model_as_it_was(tiny) -> None:
     remedies = [
         EditRemedy("ridge", "Edit: ridge", editing.Ridge(), (0.5,), 0.5),
         EditRemedy("labels", "Labels", editing.Labels(steps=1, views=1, crop=32), (1.0,), 1.0),
+        EditRemedy("agreement", "Agreement", editing.Agreement(steps=1, views=1), (1.0,), 1.0),
         FineTuning(steps=1),
     ]
     advice = advise(tiny, slices(2), remedies=remedies, trained_on=slices(3)[2:])
-    assert [j.problem for j in advice.remedies] == ["", "", ""]
+    problems = {judged.key: judged.problem for judged in advice.remedies}
+    # This untrained model is sure of nothing.
+    assert "agrees with itself on no fossil" in problems.pop("agreement")
+    assert set(problems.values()) == {""}
     assert advice.remedy("fine-tuning").detail == "1 steps"
     assert advice.trained_on == 1
     assert tiny.fingerprint() == before
+
+
+def test_agreement_is_made_from_the_image_alone(tiny, monkeypatch) -> None:
+    from napari_fossiledit import editing
+    from napari_fossiledit.editing import agreement
+
+    seen = []
+
+    def agreed(segmenter, image, settings):
+        seen.append(image)
+        yield Progress(1, 1)
+        return slices(1)[0].labels, np.zeros((SIDE, SIDE), bool)
+
+    monkeypatch.setattr(agreement, "agreed_labels_task", agreed)
+    solver = editing.Agreement(steps=1, proposal_steps=1, views=1)
+    pieces = slices(2)
+    advice = advise(tiny, pieces, remedies=[EditRemedy("agreement", "A", solver, (1.0,), 1.0)])
+    assert advice.remedy("agreement").problem == ""
+    assert [image is piece.image for image, piece in zip(seen, pieces, strict=True)] == [True] * 2
 
 
 def test_a_cancelled_run_leaves_the_model_as_it_was(tiny) -> None:
@@ -211,7 +234,7 @@ def test_a_cancelled_run_leaves_the_model_as_it_was(tiny) -> None:
     assert tiny.fingerprint() == before
 
 
-def test_the_default_remedies_are_those_of_the_issue() -> None:
+def test_the_default_remedies_need_ever_more_of_the_user() -> None:
     keys = [remedy.key for remedy in default_remedies()]
     assert keys == [
         "mask threshold",
@@ -219,6 +242,7 @@ def test_the_default_remedies_are_those_of_the_issue() -> None:
         "ridge",
         "adam",
         "distil",
+        "agreement",
         "labels",
         "fine-tuning",
     ]

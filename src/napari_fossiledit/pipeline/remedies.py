@@ -157,7 +157,7 @@ class EditRemedy:
     Parameters
     ----------
     key, title : str
-    solver : Ridge, Adam, Distil or Labels
+    solver : Ridge, Adam, Distil, Agreement or Labels
     strengths : tuple of float
         Above 0.
     usual : float
@@ -199,10 +199,25 @@ class EditRemedy:
         return fitted
 
     def edit_task(self, work: Work, piece: LabelledSlice) -> Task[Edit]:
-        """The edit from a slice: as corrected by hand, or with its surroundings painted over."""
+        """The edit from a slice: corrected by hand, without labels, or painted over."""
         from napari_fossiledit import perturb
-        from napari_fossiledit.editing import Labels, correct_task, rewrite_task
+        from napari_fossiledit.editing import (
+            Agreement,
+            Labels,
+            correct_task,
+            rewrite_task,
+            teach_itself_task,
+        )
 
+        if isinstance(self.solver, Agreement):
+            return (
+                yield from teach_itself_task(
+                    work.segmenter,
+                    [piece.image],
+                    solver=replace(self.solver, seed=work.seed),
+                    rehearse=work.trained_on,
+                )
+            )
         if isinstance(self.solver, Labels):
             return (
                 yield from correct_task(
@@ -283,7 +298,7 @@ class FineTuning:
 
 def default_remedies() -> tuple[Remedy, ...]:
     """All that the advisor tries, thresholds first, fine-tuning last."""
-    from napari_fossiledit.editing import Adam, Distil, Labels, Ridge
+    from napari_fossiledit.editing import Adam, Agreement, Distil, Labels, Ridge
 
     return (
         MaskThreshold(),
@@ -291,6 +306,7 @@ def default_remedies() -> tuple[Remedy, ...]:
         EditRemedy("ridge", "Edit: ridge", Ridge(), (0.1, 0.2, 0.3), 0.2),
         EditRemedy("adam", "Edit: adam", Adam(), (0.5, 1.0), 1.0),
         EditRemedy("distil", "Edit: distil", Distil(), (0.5, 1.0), 1.0),
+        EditRemedy("agreement", "Edit: the model's own agreement", Agreement(), (0.5, 1.0), 1.0),
         EditRemedy("labels", "Edit: corrected labels", Labels(), (0.7, 1.0), 1.0),
         FineTuning(),
     )
