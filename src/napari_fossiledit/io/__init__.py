@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from napari_fossiledit.io.folder import atomic_folder, check_writable, make_folder
 from napari_fossiledit.io.images import Converted, read_image, to_rgb8
+from napari_fossiledit.io.label_store import LabelStore
 from napari_fossiledit.io.labelled import Labelled, open_labelled, read_labelled
 from napari_fossiledit.io.labels import as_labels, read_labels
 from napari_fossiledit.io.save import (
@@ -24,6 +25,7 @@ from napari_fossiledit.io.tables import Textures, read_textures, write_table
 
 __all__ = [
     "Converted",
+    "LabelStore",
     "Labelled",
     "Stack",
     "Textures",
