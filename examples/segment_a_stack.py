@@ -14,9 +14,7 @@ def main() -> None:
     found = pipeline.segment(segmenter, reef.image)
     specimens = volume.link(instances.to_labels() for instances in found)
     table = volume.measure(specimens, reef.voxel_size)
-    print("  ".join(table))
-    for row in zip(*table.values(), strict=True):
-        print("  ".join(str(value) for value in row))
+    print(table[["id", "volume_mm3", "surface_mm2", "slices"]].to_string(index=False))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def run(*arguments: str) -> str:
 
 def test_segment_a_stack() -> None:
     lines = run(str(ROOT / "examples" / "segment_a_stack.py")).splitlines()
-    assert lines[0].startswith("id")
+    assert lines[0].split() == ["id", "volume_mm3", "surface_mm2", "slices"]
     assert len(lines) > 3
 
 

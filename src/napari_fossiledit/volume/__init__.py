@@ -1,9 +1,28 @@
-"""Label volumes: link slices to specimens, measure them, make them small for a 3D preview."""
+"""Label volumes: link slices to specimens, measure and mesh them, make them small for 3D."""
 
 from __future__ import annotations
 
 from napari_fossiledit.volume.link import iter_linked, link, link_task
-from napari_fossiledit.volume.measure import measure
+from napari_fossiledit.volume.measure import (
+    measure,
+    measure_task,
+    section_areas,
+    section_areas_task,
+)
+from napari_fossiledit.volume.mesh import Mesh, mesh, meshes, meshes_task
 from napari_fossiledit.volume.preview import preview
 
-__all__ = ["iter_linked", "link", "link_task", "measure", "preview"]
+__all__ = [
+    "Mesh",
+    "iter_linked",
+    "link",
+    "link_task",
+    "measure",
+    "measure_task",
+    "mesh",
+    "meshes",
+    "meshes_task",
+    "preview",
+    "section_areas",
+    "section_areas_task",
+]
