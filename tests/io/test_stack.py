@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib
 import json
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -88,6 +89,18 @@ def test_planar_and_imagej_tiffs(tmp_path: Path) -> None:
     assert stack.voxel_size == pytest.approx((0.5, 0.145, 0.145), rel=1e-4)
 
 
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("options", [{}, {"imagej": True}, {"compression": "zlib"}], ids=str)
+def test_deep_tiffs_of_both_byte_orders(
+    tmp_path: Path, byteorder: Literal["<", ">"], options: dict[str, Any]
+) -> None:
+    array = np.random.default_rng(0).integers(0, 65536, (5, 8, 9), np.uint16)
+    path = tmp_path / "s.tif"
+    tifffile.imwrite(path, array, photometric="minisblack", byteorder=byteorder, **options)
+    wanted = np.rint(array / 65535 * 255)
+    assert np.array_equal(np.asarray(io.open_stack(path).images)[..., 1], wanted)
+
+
 def test_ome_voxel_size(tmp_path: Path) -> None:
     path = tmp_path / "s.ome.tif"
     tifffile.imwrite(
@@ -109,8 +122,26 @@ def test_voxel_size_beside_the_images(tmp_path: Path) -> None:
     _write(tmp_path / "s", ["a1.png", "a2.png"])
     (tmp_path / "s" / "voxel_size.json").write_text(json.dumps({"voxel_size_mm": [0.5, 0.1, 0.1]}))
     assert io.open_stack(tmp_path / "s").voxel_size == (0.5, 0.1, 0.1)
-    (tmp_path / "s" / "voxel_size.json").write_text('{"voxel_size_mm": [0, 1]}')
-    assert io.open_stack(tmp_path / "s").voxel_size is None
+    assert io.open_stack(tmp_path / "s", voxel_size=(1, 2, 3)).voxel_size == (1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    "content", ["[0, 1]", "[0, 1, 1]", "[-1, 1, 1]", "[NaN, 1, 1]", "{", '"a"']
+)
+def test_a_sidecar_without_a_size_is_refused(tmp_path: Path, content: str) -> None:
+    _write(tmp_path / "s", ["a1.png", "a2.png"])
+    (tmp_path / "s" / "voxel_size.json").write_text(f'{{"voxel_size_mm": {content}}}')
+    with pytest.raises(InputError, match=r"voxel_size\.json holds no voxel size: correct it"):
+        io.open_stack(tmp_path / "s")
+    # What the user gives goes before it.
+    assert io.open_stack(tmp_path / "s", voxel_size=(1, 1, 1)).voxel_size == (1, 1, 1)
+
+
+@pytest.mark.parametrize("size", [(0, 1, 1), (1, -2, 1), (float("nan"), 1, 1), (1, 1), (1, 1, "a")])
+def test_voxel_sizes_given_are_checked(tmp_path: Path, size: tuple[float, ...]) -> None:
+    _write(tmp_path / "s", ["a1.png"])
+    with pytest.raises(InputError, match=r"voxel size .* cannot be: give three lengths above 0"):
+        io.open_stack(tmp_path / "s", voxel_size=size)
 
 
 def test_single_images(tmp_path: Path) -> None:

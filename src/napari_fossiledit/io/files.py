@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -37,7 +38,8 @@ def image_files(folder: Path) -> tuple[list[Path], list[Path]]:
     files = _listed(folder)
     stems = {f.stem for f in files}
     labels = [f for f in files if base_stem(f.stem) != f.stem and base_stem(f.stem) in stems]
-    images = [f for f in files if f not in set(labels)]
+    left_out = set(labels)
+    images = [f for f in files if f not in left_out]
     if not images:
         raise InputError(
             f"The folder {folder} holds no PNG, JPEG or TIFF image: choose the folder that does."
@@ -93,14 +95,16 @@ def _numbering(stems: Sequence[str]) -> list[int] | None:
 
 def _listed(folder: Path) -> list[Path]:
     try:
-        entries: Iterable[Path] = list(folder.iterdir())
+        with os.scandir(folder) as entries:
+            names = [
+                entry.name
+                for entry in entries
+                if not entry.name.startswith(".")
+                and os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES
+                and entry.is_file()
+            ]
     except PermissionError as error:
         raise InputError(f"The folder {folder} may not be read: ask its owner for access.") from (
             error
         )
-    files = [
-        f
-        for f in entries
-        if f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith(".") and f.is_file()
-    ]
-    return sorted(files, key=lambda f: natural_key(f.name))
+    return [folder / name for name in sorted(names, key=natural_key)]

@@ -1,34 +1,29 @@
-"""Stacks of slices: a folder of images, a TIFF of one or many pages, or a single image."""
+"""Stacks of slices: a folder of images, a TIFF, a zarr, or a single image."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_fossiledit.errors import InputError
-from napari_fossiledit.io.files import gaps, image_files
-from napari_fossiledit.io.images import (
-    IMAGE_SUFFIXES,
-    TIFF_SUFFIXES,
-    read_array,
-    refuse_codec,
-    to_rgb8,
-    value_range,
-)
-from napari_fossiledit.io.voxels import voxel_size_of
+from napari_fossiledit.io.images import TIFF_SUFFIXES, read_array, to_rgb8, value_range
+from napari_fossiledit.io.slices import BrowsedSlices, Slices
+from napari_fossiledit.io.source import Source
+from napari_fossiledit.io.voxels import checked_voxel_size, voxel_size_of
 
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["Stack", "open_stack"]
+__all__ = ["Stack", "open_stack", "slice_index"]
 
-_MOST_CHANNELS = 4
+VoxelSize = tuple[float, float, float]
+_TRIED = 8  # slices that are read in search of one that tells how values are to be scaled
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,24 +37,34 @@ class Stack:
     names : list of str, length z
         The file's stem, or the TIFF's stem and the page's number.
     voxel_size : (z, y, x) in mm, or None
-        As the files say.
+        As the files say, or as it was given to `open_stack`.
     notes : tuple of str
-        Conversions, gaps in the numbering, files left out: in plain words.
+        Conversions, gaps in the numbering, files left out, slices that cannot be read: in plain
+        words.
     """
 
     images: da.Array | NDArray[np.uint8]
     names: list[str]
-    voxel_size: tuple[float, float, float] | None = None
+    voxel_size: VoxelSize | None = None
     notes: tuple[str, ...] = ()
+    slices: Slices | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        """One slice, (y, x, 3) uint8, read now."""
+        """One slice, (y, x, 3) uint8, read now.
+
+        Raises
+        ------
+        InputError
+            It cannot be read; the sentence names it. The other slices can be read all the same.
+        IndexError
+        """
         if not -len(self) <= index < len(self):
             raise IndexError(index)
-        return np.asarray(self.images[index], dtype=np.uint8)
+        source: Any = self.images if self.slices is None else self.slices
+        return np.asarray(source[index], dtype=np.uint8)
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         return (self[i] for i in range(len(self)))
@@ -67,6 +72,15 @@ class Stack:
     def index(self, name: str) -> int:
         """Place of a slice given by its name, or by its number counted from 0."""
         return slice_index(self.names, name)
+
+    def for_viewer(self) -> Slices | NDArray[np.uint8] | da.Array:
+        """The stack as an array (z, y, x, 3) for a viewer's layer: the next slices are read ahead.
+
+        It holds up to 256 MB of slices.
+        """
+        if self.slices is None:
+            return self.images
+        return BrowsedSlices(self.slices.slice, self.slices.shape, np.uint8)
 
 
 def slice_index(names: Sequence[str], name: str) -> int:
@@ -87,239 +101,130 @@ def slice_index(names: Sequence[str], name: str) -> int:
     )
 
 
-def open_stack(path: str | Path) -> Stack:
+def open_stack(path: str | Path, *, voxel_size: Sequence[float] | None = None) -> Stack:
     """Open a stack without reading its pixels.
 
     Parameters
     ----------
     path : path
-        A folder of PNG, JPEG or TIFF slices (natural order), a TIFF of one or many pages, or a
-        single image.
+        A folder of PNG, JPEG or TIFF slices (natural order), a TIFF of one or many pages, an
+        OME-Zarr image (0.4 or 0.5, its finest level) or a plain zarr array, or a single image.
+    voxel_size : (z, y, x) in mm, optional
+        Instead of what the files say.
 
     Raises
     ------
     InputError
-        Nothing to read, slices of different sizes (the slice is named), damaged files. Values
-        that are not numbers are refused when their slice is read.
+        Nothing to read, slices of different sizes (the slice is named), a voxel size that is not
+        above 0. A slice that is damaged is noted where its header tells, and else refused when it
+        is read, as are values that are not numbers.
     """
     path = Path(path)
+    given = None if voxel_size is None else checked_voxel_size(voxel_size)
     if not path.exists():
         raise InputError(f"There is no stack {path}: check the name.")
+    return _assembled(_source(path), given)
+
+
+def _source(path: Path) -> Source:
+    from napari_fossiledit.io.zarr_files import is_zarr
+
+    if is_zarr(path):
+        from napari_fossiledit.io.stack_zarr import zarr_source
+
+        return zarr_source(path)
     if path.is_dir():
-        return _open_folder(path)
+        from napari_fossiledit.io.stack_folder import folder_source
+
+        return folder_source(path)
     if path.suffix.lower() in TIFF_SUFFIXES:
-        return _open_tiff(path)
+        from napari_fossiledit.io.stack_tiff import tiff_source
+
+        return tiff_source(path)
     array, notes = read_array(path)
-    converted = to_rgb8(array, name=path.name)
-    notes += converted.notes
-    return Stack(_one_block(converted.image), [path.stem], voxel_size_of(path), _prefixed(notes))
+    size = to_rgb8(array, name=path.name).image.shape[:2]
+    return Source(lambda _: (array, notes), [path.stem], size, place=path)
 
 
-def _open_folder(folder: Path) -> Stack:
-    files, labels = image_files(folder)
-    many = [f for f in files if f.suffix.lower() in TIFF_SUFFIXES and _page_count(f) > 1]
-    if many:
-        if len(files) == 1:
-            return _open_tiff(files[0])
-        raise InputError(
-            f"{many[0].name} has several pages and lies among other images: "
-            "open the file itself, or save its pages one by one."
-        )
-    _refuse_other_sizes(files)
-    notes: list[str] = []
-    if labels:
-        some = labels[0].name + (f" and {len(labels) - 1} more" if len(labels) > 1 else "")
-        notes.append(f"Label files among the images ({some}) are left out of the stack")
-    gap = gaps([f.stem for f in files])
-    if gap:
-        notes.append(gap)
-
-    def read(i: int) -> tuple[NDArray[Any], tuple[str, ...]]:
-        return read_array(files[i])
-
-    names = _unique([f.stem for f in files], [f.name for f in files])
-    size = _size(files[0])
-    return _lazy(read, names, size, voxel_size_of(folder), notes)
-
-
-def _open_tiff(path: Path) -> Stack:
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(path) as file:
-            shape, axes = tuple(file.series[0].shape), file.series[0].axes
-            sizes = {page.shape[:2] for page in file.pages} if len(file.series) > 1 else set()
-    except PermissionError as error:
-        raise InputError(f"{path} may not be read: ask its owner for access.") from error
-    except Exception as error:  # a damaged TIFF raises nearly anything
-        raise InputError(
-            f"{path.name} cannot be read as a TIFF: it may be damaged; export it again."
-        ) from error
-    if len(sizes) > 1:
-        raise InputError(f"The pages of {path.name} differ in size: save slices of one size.")
-    lead, size = _layout(shape, axes, path)
-    count = int(np.prod(lead, dtype=int))
-    store = _TiffPages(path, shape, len(lead))
-    digits = max(4, len(str(count)))
-    names = [path.stem] if count == 1 else [f"{path.stem}_{i:0{digits}d}" for i in range(count)]
-    return _lazy(store.read, names, size, voxel_size_of(path), [])
-
-
-def _layout(shape: tuple[int, ...], axes: str, path: Path) -> tuple[tuple[int, ...], Any]:
-    """Leading axes (slices), and rows and columns, of a TIFF's series."""
-    # A TIFF's axes are told by its metadata: S are samples (RGB), C channels.
-    tail = 2
-    if len(shape) > 2 and (axes.endswith("S") or shape[-1] in {3, _MOST_CHANNELS}):
-        tail = 3
-        size = shape[-3:-1]
-    elif len(shape) > 2 and axes.endswith(("CYX", "SYX")) and shape[-3] in {1, 3, 4}:
-        tail = 3
-        size = shape[-2:]
-    else:
-        size = shape[-2:]
-    lead = shape[:-tail]
-    if sum(n > 1 for n in lead) > 1:
-        raise InputError(
-            f"{path.name} has the axes {' x '.join(map(str, shape))}: a stack has (z, y, x) or "
-            "(z, y, x, 3); save one channel and one time point."
-        )
-    return lead, size
-
-
-class _TiffPages:
-    """Slices of a TIFF, read page by page."""
-
-    def __init__(self, path: Path, shape: tuple[int, ...], leading: int) -> None:
-        self.path = path
-        self.count = int(np.prod(shape[:leading], dtype=int))
-        self.shape = shape[leading:]
-
-    def read(self, i: int) -> tuple[NDArray[Any], tuple[str, ...]]:
-        import tifffile
-
-        try:
-            with tifffile.TiffFile(self.path) as file:
-                pages = len(file.series[0].pages)
-                per_slice = pages // self.count
-                if per_slice == 0 or pages % self.count:
-                    # One "page" holds all slices (ImageJ's large files): map it, read one slice.
-                    whole = np.asarray(tifffile.memmap(self.path, mode="r"))
-                    block = whole.reshape(self.count, *self.shape)[i]
-                else:
-                    key = range(i * per_slice, (i + 1) * per_slice)
-                    block = file.asarray(key=key, series=0)
-                return np.array(block).reshape(self.shape), ()
-        except Exception as error:  # a damaged page raises nearly anything
-            refuse_codec(self.path, error)
-            raise InputError(
-                f"Slice {i} of {self.path.name} cannot be read: the file is damaged; export it "
-                "again."
-            ) from error
-
-
-def _lazy(
-    read: Any,
-    names: list[str],
-    size: tuple[int, int],
-    voxel_size: tuple[float, float, float] | None,
-    notes: list[str],
-) -> Stack:
-    """Make a stack whose slices are read and converted one by one, all scaled alike."""
+def _assembled(source: Source, given: VoxelSize | None) -> Stack:
+    """Make a stack whose slices are read and converted one by one, those of a kind alike."""
     import dask.array as da
 
-    values, said = _common_range(read, names)
+    ranges, said = _ranges(source)
+    names, size = source.names, tuple(source.size)
 
-    def block(block_info: Any = None) -> NDArray[np.uint8]:
-        i = block_info[None]["chunk-location"][0]
-        array, _ = read(i)
-        image = to_rgb8(array, name=f"slice {names[i]}", values=values).image
-        if image.shape[:2] != tuple(size):
+    def read(i: int) -> NDArray[np.uint8]:
+        array, _ = source.raw(i)
+        name = f"slice {names[i]}"
+        image = to_rgb8(array, name=name, values=ranges.get(str(array.dtype))).image
+        if image.shape[:2] != size:
             raise InputError(
                 f"Slice {names[i]} has {image.shape[0]} x {image.shape[1]} pixels, "
                 f"but the first slice {size[0]} x {size[1]}."
             )
-        return image[None]
+        return image
 
-    chunks = ((1,) * len(names), (size[0],), (size[1],), (3,))
-    # dask's stubs leave map_blocks untyped.
-    images = cast("da.Array", da.map_blocks(block, chunks=chunks, dtype=np.uint8, meta=_META))
-    return Stack(images, names, voxel_size, _prefixed(said) + tuple(notes))
+    shape = (len(names), *size, 3)
+    slices = Slices(read, shape, np.uint8)
+    # Without a name, dask would hash what it cannot.
+    images = da.from_array(slices, chunks=(1, *shape[1:]), name=False, asarray=False, meta=_META)
+    voxel_size = given or source.voxel_size or voxel_size_of(source.place)
+    notes = tuple(f"Images are {note}" for note in said) + tuple(source.notes)
+    return Stack(images, names, voxel_size, notes, slices)
 
 
 _META = np.empty((0, 0, 0, 0), np.uint8)
 
 
-def _common_range(
-    read: Any, names: list[str]
-) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
-    """Scaling for all slices, from the first, middle and last one, and the conversion's notes."""
-    array, notes = read(0)
-    values = None
-    if array.dtype not in (np.uint8, np.bool_):
-        sampled = [array] + [read(i)[0] for i in sorted({len(names) // 2, len(names) - 1} - {0})]
-        extents = [
-            np.array([a.min(), a.max()])
-            for a, i in zip(sampled, (0, len(names) // 2, len(names) - 1), strict=False)
-            if value_range(a, f"slice {names[i]}") is not None
-        ]
-        values = value_range(np.concatenate(extents)) if extents else None
-    converted = to_rgb8(array, name=f"slice {names[0]}", values=values)
-    return values, notes + converted.notes
+def _ranges(source: Source) -> tuple[dict[str, tuple[float, float]], tuple[str, ...]]:
+    """Scaling of each dtype that needs one, and the conversion's notes.
+
+    From the first, middle and last slice that can be read of every kind that the headers tell.
+    """
+    extents: dict[str, list[NDArray[Any]]] = {}
+    firsts: dict[str, tuple[NDArray[Any], tuple[str, ...], str]] = {}
+    problem: InputError | None = None
+    for places in _by_kind(source):
+        several = 1
+        for i in _to_try(places):
+            try:
+                array, notes = source.raw(i)
+                scaling = value_range(array, f"slice {source.names[i]}")
+            except InputError as error:
+                problem = problem or error
+                continue
+            key = str(array.dtype)
+            firsts.setdefault(key, (array, notes, source.names[i]))
+            if scaling is None:
+                break
+            extents.setdefault(key, []).append(np.array([array.min(), array.max()]))
+            several += 1
+            if several > 3:
+                break
+    if not firsts and problem is not None:
+        raise problem
+    ranges = {}
+    for key, found in extents.items():
+        values = value_range(np.concatenate(found))
+        if values is not None:
+            ranges[key] = values
+    said: list[str] = []
+    for key, (array, notes, name) in firsts.items():
+        converted = to_rgb8(array, name=f"slice {name}", values=ranges.get(key))
+        said += [note for note in (*notes, *converted.notes) if note not in said]
+    return ranges, tuple(said)
 
 
-def _prefixed(notes: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(f"Images are {note}" for note in notes)
+def _by_kind(source: Source) -> list[list[int]]:
+    kinds = source.kinds or [""] * len(source.names)
+    groups: dict[str, list[int]] = {}
+    for i, kind in enumerate(kinds):
+        if kind is not None:  # None: not even its header could be read
+            groups.setdefault(kind, []).append(i)
+    return list(groups.values())
 
 
-def _one_block(image: NDArray[np.uint8]) -> Any:
-    import dask.array as da
-
-    return da.from_array(image[None], chunks=(1, *image.shape))
-
-
-def _unique(stems: list[str], names: list[str]) -> list[str]:
-    return stems if len(set(stems)) == len(stems) else names
-
-
-def _refuse_other_sizes(files: Sequence[Path]) -> None:
-    first = _size(files[0])
-    for file in files[1:]:
-        size = _size(file)
-        if size != first:
-            raise InputError(
-                f"Slice {file.name} has {size[0]} x {size[1]} pixels, but the first slice "
-                f"{files[0].name} {first[0]} x {first[1]}: crop or resize the slices to one size."
-            )
-
-
-def _size(path: Path) -> tuple[int, int]:
-    """Rows and columns of an image file, from its header alone."""
-    from PIL import Image
-
-    if path.suffix.lower() not in IMAGE_SUFFIXES:
-        raise InputError(f"{path.name} is not an image.")
-    try:
-        if path.suffix.lower() in TIFF_SUFFIXES:
-            import tifffile
-
-            with tifffile.TiffFile(path) as file:
-                page = file.pages.first
-                return int(page.imagelength), int(page.imagewidth)
-        with Image.open(path) as image:
-            return image.height, image.width
-    except Exception as error:  # a damaged header raises nearly anything
-        raise InputError(
-            f"Slice {path.name} cannot be read: it is damaged or not an image; export it again."
-        ) from error
-
-
-def _page_count(path: Path) -> int:
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(path) as file:
-            shape, axes = tuple(file.series[0].shape), file.series[0].axes
-    except Exception:  # said by _size, which names the slice
-        return 1
-    lead, _ = _layout(shape, axes, path)
-    return int(np.prod(lead, dtype=int))
+def _to_try(places: Sequence[int]) -> list[int]:
+    """First, middle and last of some slices, then a few others."""
+    chosen = [places[0], places[len(places) // 2], places[-1], *places[1:_TRIED]]
+    return list(dict.fromkeys(chosen))
