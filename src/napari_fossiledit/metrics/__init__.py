@@ -19,6 +19,7 @@ from napari_fossiledit.metrics.instance_scores import (
 )
 from napari_fossiledit.metrics.intervals import Interval, difference, intervals
 from napari_fossiledit.metrics.matching import Overlaps, overlaps
+from napari_fossiledit.metrics.volume_scores import VolumeScores, score_volume
 
 __all__ = [
     "DetectionMatches",
@@ -26,6 +27,7 @@ __all__ = [
     "Interval",
     "Means",
     "Overlaps",
+    "VolumeScores",
     "ap50",
     "ap50_difference",
     "average_precision",
@@ -37,4 +39,5 @@ __all__ = [
     "overlaps",
     "score_instances",
     "score_slices",
+    "score_volume",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from napari_fossiledit.volume.link import iter_linked, link, link_task
+from napari_fossiledit.volume.link import iter_linked, link, link_task, links_task
+from napari_fossiledit.volume.links import Event, Links
 from napari_fossiledit.volume.measure import (
     measure,
     measure_task,
@@ -13,10 +14,13 @@ from napari_fossiledit.volume.mesh import Mesh, mesh, meshes, meshes_task
 from napari_fossiledit.volume.preview import preview
 
 __all__ = [
+    "Event",
+    "Links",
     "Mesh",
     "iter_linked",
     "link",
     "link_task",
+    "links_task",
     "measure",
     "measure_task",
     "mesh",

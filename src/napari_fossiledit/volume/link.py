@@ -1,25 +1,45 @@
-"""Give the instances of neighbouring slices one 3D id.
+"""Give the instances of neighbouring slices one 3D id, in two passes over the slices.
 
-Good enough for a preview: one-to-one links of largest total overlap between a slice and those
-shortly before it. Merges and splits of specimens start new ids.
+The first pass builds the graph of links (`links_task`), the second numbers the slices
+(`Links.relabel`). Both hold a few slices only, however tall the stack is.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_fossiledit.errors import InputError
-from napari_fossiledit.progress import Progress, Task, checkpoint, run
+from napari_fossiledit.progress import Progress, Task, run
+from napari_fossiledit.volume.ahead import in_order
+from napari_fossiledit.volume.link_graph import LinkGraph, LinkRules
+from napari_fossiledit.volume.links import Links, LinksBuilder
+from napari_fossiledit.volume.pieces import Pieces, pieces_of
+from napari_fossiledit.volume.runs import Runs, paint
 
-__all__ = ["iter_linked", "link", "link_task"]
+__all__ = ["GAP", "MINIMUM_IOU", "iter_linked", "link", "link_task", "links_task"]
+
+GAP = 2
+"""How many slices on a partner is sought, unless told otherwise."""
+MINIMUM_IOU = 0.2
+"""Least overlap of two sections of one specimen, unless told otherwise."""
+
+Slices = Iterable[NDArray[np.integer]]
 
 
 def link(
-    slices: Iterable[NDArray[np.integer]], *, gap: int = 1, minimum_iou: float = 0.2
+    slices: Slices,
+    *,
+    gap: int = GAP,
+    minimum_iou: float = MINIMUM_IOU,
+    minimum_slices: int = 1,
+    minimum_voxels: int = 1,
+    join_branches: bool = False,
+    measure: str = "iou",
 ) -> NDArray[np.int32]:
     """Link label images to a volume in which one specimen has one id.
 
@@ -28,11 +48,19 @@ def link(
     slices : iterable of (y, x) integer label images, 0 = background
         In order of depth; read one after the other.
     gap : int
-        How many slices back a partner is sought: 1 = in the neighbouring slice only, 2 = also
+        How many slices on a partner is sought: 1 = in the neighbouring slice only, 2 = also
         across one slice that misses it.
     minimum_iou : float
-        Least intersection over union of two masks of one specimen. In a real archaeocyath reef
-        the median is 0.82 at 0.5 mm between sections.
+        Least overlap of two sections of one specimen. In a real archaeocyath reef the median
+        intersection over union is 0.82 at 0.5 mm between sections.
+    minimum_slices, minimum_voxels : int
+        Specimens in fewer slices, or of fewer voxels, become background.
+    join_branches : bool
+        Give a branch the id of the specimen that it leaves or ends in. Without it, merges and
+        splits are events (`Links.events`), and both sides keep their ids.
+    measure : {"iou", "smaller"}
+        What ``minimum_iou`` bounds and the assignment maximises: intersection over union, or
+        intersection over the smaller section.
 
     Returns
     -------
@@ -46,104 +74,111 @@ def link(
 
     Notes
     -----
-    Every link joins two masks that overlap, and no two instances of one slice share an id.
-    The assignment maximises the summed IoU (`scipy.optimize.linear_sum_assignment`).
+    Instances of two slices are linked one to one, so that the summed overlap is largest: first
+    of neighbouring slices, then those that are left across a gap. An id is one connected thing:
+    its sections' pieces are 8-connected, and hang together by linked pieces that overlap. A piece
+    of an instance that nothing connects to the others has an id of its own.
     """
-    return run(link_task(slices, gap=gap, minimum_iou=minimum_iou))
+    settings = {
+        "gap": gap,
+        "minimum_iou": minimum_iou,
+        "minimum_slices": minimum_slices,
+        "minimum_voxels": minimum_voxels,
+        "join_branches": join_branches,
+        "measure": measure,
+    }
+    return run(link_task(slices, **settings))
 
 
-def link_task(
-    slices: Iterable[NDArray[np.integer]], *, gap: int = 1, minimum_iou: float = 0.2
-) -> Task[NDArray[np.int32]]:
+def link_task(slices: Slices, **settings: Any) -> Task[NDArray[np.int32]]:
     """`link` as a task: one `Progress` a slice."""
+    kept: list[_Packed] = []
+    links = yield from links_task(slices, **settings, on_slice=lambda p: kept.append(_Packed(p)))
+    return np.stack([part.paint(links.piece_ids(z)) for z, part in enumerate(kept)])
+
+
+def iter_linked(slices: Slices, **settings: Any) -> Iterator[NDArray[np.int32]]:
+    """`link`, slice by slice.
+
+    Takes all slices first, and keeps their runs (a few hundredths of the pixels' memory), as the
+    last slice may tell what belongs together in the first. What lies on disk is linked with less
+    memory by `links_task` and `Links.relabel`, or `link_store_task`.
+    """
+    kept: list[_Packed] = []
+    links = run(links_task(slices, **settings, on_slice=lambda p: kept.append(_Packed(p))))
+    for z, part in enumerate(kept):
+        yield part.paint(links.piece_ids(z))
+
+
+def links_task(
+    slices: Slices,
+    *,
+    gap: int = GAP,
+    minimum_iou: float = MINIMUM_IOU,
+    minimum_slices: int = 1,
+    minimum_voxels: int = 1,
+    join_branches: bool = False,
+    measure: str = "iou",
+    on_slice: Any = None,
+) -> Task[Links]:
+    """Find out which instances are one specimen: the first pass of `link`.
+
+    Parameters
+    ----------
+    slices, gap, minimum_iou, minimum_slices, minimum_voxels, join_branches, measure
+        As in `link`. No more than three slices are held at once, whatever the gap.
+    on_slice : callable, optional
+        Called with the `Pieces` of every slice, in order.
+
+    Returns
+    -------
+    Links
+        ``Links.relabel(z, labels)`` is the second pass.
+
+    Raises
+    ------
+    InputError
+        As `link`.
+    """
+    graph = LinkGraph(LinkRules(gap, minimum_iou, measure, join_branches))
+    if minimum_slices < 1 or minimum_voxels < 1:
+        raise InputError("The least number of slices and of voxels must be 1 or more.")
     total = len(slices) if isinstance(slices, Sized) else 0
-    linked: list[NDArray[np.int32]] = []
-    for labels in iter_linked(slices, gap=gap, minimum_iou=minimum_iou):
-        linked.append(labels)
-        yield Progress(len(linked), total, f"Linking slice {len(linked)}")
-    if not linked:
-        raise InputError("There are no slices to link: segment or label some first.")
-    return np.stack(linked)
+    builder = LinksBuilder(graph)
+    for z, pieces in enumerate(in_order(_pieces, _each(slices))):
+        builder.add(pieces)
+        if on_slice is not None:
+            on_slice(pieces)
+        yield Progress(z + 1, total, f"Linking slice {z + 1}")
+    return builder.finish(minimum_slices, minimum_voxels)
 
 
-def iter_linked(
-    slices: Iterable[NDArray[np.integer]], *, gap: int = 1, minimum_iou: float = 0.2
-) -> Iterator[NDArray[np.int32]]:
-    """`link`, slice by slice: holds no more than ``gap + 1`` slices in memory."""
-    if gap < 1 or not 0 < minimum_iou <= 1:
-        raise InputError("gap must be 1 or more, and the least IoU above 0 and at most 1.")
-    previous: deque[NDArray[np.int32]] = deque(maxlen=gap)
-    last_seen: dict[int, int] = {}  # id -> slice in which it was seen last
-    following = 1
-    for z, labels in enumerate(slices):
-        checkpoint()
-        values, compact = _compact(np.asarray(labels), z, previous)
-        ids = np.zeros(len(values) + 1, np.int32)
-        for back, earlier in enumerate(reversed(previous), start=1):
-            # Ids that went on after that slice, or have a partner already, are not free.
-            free = [i for i in _ids(earlier) if last_seen[i] == z - back]
-            open_ = [n for n in range(1, len(values) + 1) if ids[n] == 0]
-            for n, found in _assign(compact, earlier, open_, free, minimum_iou):
-                ids[n] = found
-                last_seen[found] = z
-        for n in range(1, len(values) + 1):
-            if ids[n] == 0:
-                ids[n] = following
-                following += 1
-            last_seen[int(ids[n])] = z
-        linked = ids[compact]
-        previous.append(linked)
-        yield linked
-        if len(last_seen) > 4 * (len(values) + 1) * gap:
-            last_seen = {i: s for i, s in last_seen.items() if s >= z - gap}
+def _each(slices: Any) -> Iterator[tuple[int, Callable[[], Any]]]:
+    """Number the slices, each with a function that reads it: the threads do, where they can."""
+    if hasattr(slices, "__getitem__") and isinstance(slices, Sized):
+        for z in range(len(slices)):
+            yield z, partial(slices.__getitem__, z)
+    else:
+        for z, labels in enumerate(slices):
+            yield z, partial(np.asarray, labels)
 
 
-def _compact(
-    labels: NDArray[np.integer], z: int, previous: deque[NDArray[np.int32]]
-) -> tuple[NDArray[np.integer], NDArray[np.int64]]:
-    """Return the values above 0, and the label image with their ranks (1, 2, ...) instead."""
-    if labels.ndim != 2 or (previous and labels.shape != previous[-1].shape):
-        size = " x ".join(map(str, labels.shape))
-        raise InputError(
-            f"Slice {z} of the labels has {size} pixels, other than the slices before it: "
-            "give (y, x) label images of one size."
-        )
-    values, ranks = np.unique(labels, return_inverse=True)
-    ranks = ranks.reshape(labels.shape).astype(np.int64)
-    if values.size and values[0] < 0:
-        raise InputError(f"Slice {z} has negative labels: 0 is background, instances are above.")
-    if values.size and values[0] == 0:
-        return values[1:], ranks
-    return values, ranks + 1
+def _pieces(numbered: tuple[int, Callable[[], Any]]) -> Pieces:
+    z, read = numbered
+    return pieces_of(np.asarray(read()), f"Slice {z} of the labels")
 
 
-def _ids(labels: NDArray[np.int32]) -> list[int]:
-    return [int(i) for i in np.unique(labels) if i > 0]
+class _Packed:
+    """A slice as runs of pieces, in little memory."""
 
+    def __init__(self, pieces: Pieces) -> None:
+        runs = pieces.runs
+        self.shape = runs.shape
+        small = np.int32 if np.prod(runs.shape) <= np.iinfo(np.int32).max else np.int64
+        self.start, self.stop = runs.start.astype(small), runs.stop.astype(small)
+        self.piece = pieces.piece.astype(small)
 
-def _assign(
-    compact: NDArray[np.int64],
-    earlier: NDArray[np.int32],
-    open_: list[int],
-    free: list[int],
-    minimum_iou: float,
-) -> list[tuple[int, int]]:
-    """Pairs (rank in this slice, id in the earlier one) of largest summed IoU."""
-    if not open_ or not free:
-        return []
-    from scipy.optimize import linear_sum_assignment
-
-    ids = _ids(earlier)
-    rows = int(compact.max()) + 1
-    columns = len(ids) + 1
-    place = np.searchsorted(np.array([0, *ids]), earlier)
-    table = np.bincount((compact * columns + place).ravel(), minlength=rows * columns)
-    table = table.reshape(rows, columns)
-    picked = np.searchsorted(np.array([0, *ids]), free)
-    shared = table[open_][:, picked].astype(float)
-    union = table.sum(1)[open_][:, None] + table.sum(0)[picked][None] - shared
-    iou = shared / union
-    # Pairs below the minimum must not push better ones aside.
-    iou[iou < minimum_iou] = 0
-    pairs = zip(*linear_sum_assignment(iou, maximize=True), strict=True)
-    return [(open_[r], free[c]) for r, c in pairs if iou[r, c] > 0]
+    def paint(self, ids: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Return the slice, its pieces numbered by ``ids``."""
+        start, stop, piece = (a.astype(np.int64) for a in (self.start, self.stop, self.piece))
+        return paint(Runs(self.shape, start, stop, piece), ids[piece])
