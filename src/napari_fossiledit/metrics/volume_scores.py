@@ -1,4 +1,4 @@
-"""Scores of a numbered volume against a true one: are the individuals found whole?"""
+"""Scores of a numbered volume against a true one: which individuals are found whole."""
 
 from __future__ import annotations
 
@@ -137,9 +137,7 @@ def _contingency(
         keys.append(np.stack([key // width, values[key % width]], axis=1).astype(np.int64))
         counts.append(count)
     pairs, place = np.unique(np.concatenate(keys), axis=0, return_inverse=True)
-    summed = np.bincount(
-        place.reshape(-1), weights=np.concatenate(counts), minlength=len(pairs)
-    )
+    summed = np.bincount(place.reshape(-1), weights=np.concatenate(counts), minlength=len(pairs))
     return pairs, summed.astype(np.int64)
 
 

@@ -17,7 +17,9 @@ T = TypeVar("T")
 _THREADS = min(2, os.cpu_count() or 1)
 
 
-def in_order(function: Callable[[A], T], items: Iterable[A], threads: int = _THREADS) -> Iterator[T]:
+def in_order(
+    function: Callable[[A], T], items: Iterable[A], threads: int = _THREADS
+) -> Iterator[T]:
     """Yield ``function(item)`` for all items in order, computing ``threads`` of them ahead.
 
     At most ``threads`` items and results are held beside the one that was yielded. Ends all

@@ -33,8 +33,9 @@ def assign(left: Ints, right: Ints, weight: NDArray[np.float64]) -> NDArray[np.b
     """
     _, row = places_of(left)
     _, column = places_of(right)
-    chosen = (np.bincount(row)[row] == 1) & (np.bincount(column)[column] == 1)
-    rivals = np.flatnonzero(~chosen)
+    alone = (np.bincount(row)[row] == 1) & (np.bincount(column)[column] == 1)
+    chosen: NDArray[np.bool_] = np.asarray(alone)
+    rivals = np.flatnonzero(~alone)
     if len(rivals):
         found = _assign_rivals(row[rivals], column[rivals], weight[rivals])
         chosen[rivals[found]] = True

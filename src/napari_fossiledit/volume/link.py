@@ -21,12 +21,22 @@ from napari_fossiledit.volume.links import Links, LinksBuilder
 from napari_fossiledit.volume.pieces import Pieces, pieces_of
 from napari_fossiledit.volume.runs import Runs, paint
 
-__all__ = ["GAP", "MINIMUM_IOU", "iter_linked", "link", "link_task", "links_task"]
+__all__ = [
+    "GAP",
+    "MINIMUM_IOU",
+    "MINIMUM_OVERLAP",
+    "iter_linked",
+    "link",
+    "link_task",
+    "links_task",
+]
 
 GAP = 2
 """How many slices on a partner is sought, unless told otherwise."""
-MINIMUM_IOU = 0.2
-"""Least overlap of two sections of one specimen, unless told otherwise."""
+MINIMUM_IOU = 0.1
+"""Least intersection over union of two sections of one specimen, unless told otherwise."""
+MINIMUM_OVERLAP = 0.5
+"""Least part of the smaller section that the two share, unless told otherwise."""
 
 Slices = Iterable[NDArray[np.integer]]
 
@@ -36,10 +46,10 @@ def link(
     *,
     gap: int = GAP,
     minimum_iou: float = MINIMUM_IOU,
+    minimum_overlap: float = MINIMUM_OVERLAP,
     minimum_slices: int = 1,
     minimum_voxels: int = 1,
     join_branches: bool = False,
-    measure: str = "iou",
 ) -> NDArray[np.int32]:
     """Link label images to a volume in which one specimen has one id.
 
@@ -51,16 +61,15 @@ def link(
         How many slices on a partner is sought: 1 = in the neighbouring slice only, 2 = also
         across one slice that misses it.
     minimum_iou : float
-        Least overlap of two sections of one specimen. In a real archaeocyath reef the median
-        intersection over union is 0.82 at 0.5 mm between sections.
+        Least intersection over union of two sections of one specimen. In a real archaeocyath
+        reef the median is 0.82 at 0.5 mm between sections; first and last sections are small.
+    minimum_overlap : float
+        Least part of the smaller of the two sections that they share.
     minimum_slices, minimum_voxels : int
         Specimens in fewer slices, or of fewer voxels, become background.
     join_branches : bool
         Give a branch the id of the specimen that it leaves or ends in. Without it, merges and
         splits are events (`Links.events`), and both sides keep their ids.
-    measure : {"iou", "smaller"}
-        What ``minimum_iou`` bounds and the assignment maximises: intersection over union, or
-        intersection over the smaller section.
 
     Returns
     -------
@@ -74,18 +83,18 @@ def link(
 
     Notes
     -----
-    Instances of two slices are linked one to one, so that the summed overlap is largest: first
-    of neighbouring slices, then those that are left across a gap. An id is one connected thing:
-    its sections' pieces are 8-connected, and hang together by linked pieces that overlap. A piece
-    of an instance that nothing connects to the others has an id of its own.
+    Instances of two slices are linked one to one, so that the summed overlap (the mean of the
+    two measures) is largest; across a gap, only those that have no link nearer. An id is one
+    connected thing: its sections' pieces are 8-connected, and hang together by linked pieces
+    that overlap. A piece of an instance that nothing connects to the others has an id of its own.
     """
     settings = {
         "gap": gap,
         "minimum_iou": minimum_iou,
+        "minimum_overlap": minimum_overlap,
         "minimum_slices": minimum_slices,
         "minimum_voxels": minimum_voxels,
         "join_branches": join_branches,
-        "measure": measure,
     }
     return run(link_task(slices, **settings))
 
@@ -115,17 +124,17 @@ def links_task(
     *,
     gap: int = GAP,
     minimum_iou: float = MINIMUM_IOU,
+    minimum_overlap: float = MINIMUM_OVERLAP,
     minimum_slices: int = 1,
     minimum_voxels: int = 1,
     join_branches: bool = False,
-    measure: str = "iou",
     on_slice: Any = None,
 ) -> Task[Links]:
     """Find out which instances are one specimen: the first pass of `link`.
 
     Parameters
     ----------
-    slices, gap, minimum_iou, minimum_slices, minimum_voxels, join_branches, measure
+    slices, gap, minimum_iou, minimum_overlap, minimum_slices, minimum_voxels, join_branches
         As in `link`. No more than three slices are held at once, whatever the gap.
     on_slice : callable, optional
         Called with the `Pieces` of every slice, in order.
@@ -140,7 +149,7 @@ def links_task(
     InputError
         As `link`.
     """
-    graph = LinkGraph(LinkRules(gap, minimum_iou, measure, join_branches))
+    graph = LinkGraph(LinkRules(gap, minimum_iou, minimum_overlap, join_branches))
     if minimum_slices < 1 or minimum_voxels < 1:
         raise InputError("The least number of slices and of voxels must be 1 or more.")
     total = len(slices) if isinstance(slices, Sized) else 0
@@ -155,7 +164,7 @@ def links_task(
 
 def _each(slices: Any) -> Iterator[tuple[int, Callable[[], Any]]]:
     """Number the slices, each with a function that reads it: the threads do, where they can."""
-    if hasattr(slices, "__getitem__") and isinstance(slices, Sized):
+    if hasattr(slices, "__getitem__") and hasattr(slices, "__len__"):
         for z in range(len(slices)):
             yield z, partial(slices.__getitem__, z)
     else:

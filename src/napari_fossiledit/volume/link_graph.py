@@ -13,11 +13,11 @@ from napari_fossiledit.volume.assign import assign
 from napari_fossiledit.volume.pieces import Pieces, shared_pixels
 from napari_fossiledit.volume.runs import Ints
 
-__all__ = ["BRANCH_OVERLAP", "MEASURES", "Branches", "LinkGraph", "LinkRules"]
+__all__ = ["BRANCH_OVERLAP", "Branches", "LinkGraph", "LinkRules"]
 
-MEASURES = ("iou", "smaller")
 BRANCH_OVERLAP = 0.5
 """Least overlap, over the smaller of two sections, of a merge or split."""
+_NEARER = 0.9  # what an overlap counts, for each further slice between
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class LinkRules:
     gap : int
         How many slices on a partner is sought: 1 = in the neighbouring slice only, 2 = also
         across one slice that misses it.
+    minimum_iou : float
+        Least intersection over union of two sections of one specimen.
     minimum_overlap : float
-        Least overlap of two sections of one specimen.
-    measure : {"iou", "smaller"}
-        Overlap as intersection over union, or over the smaller section.
+        Least part of the smaller of them that they share.
     join_branches : bool
         Whether merges and splits join specimens to one.
 
@@ -43,8 +43,8 @@ class LinkRules:
     """
 
     gap: int = 2
-    minimum_overlap: float = 0.2
-    measure: str = "iou"
+    minimum_iou: float = 0.1
+    minimum_overlap: float = 0.5
     join_branches: bool = False
 
     def __post_init__(self) -> None:
@@ -53,12 +53,9 @@ class LinkRules:
                 f"gap is {self.gap}, but must be 1 or more: 1 links neighbouring slices only, 2 "
                 "also across one slice that misses a fossil."
             )
-        if not 0 < self.minimum_overlap <= 1:
-            raise InputError(
-                f"The least IoU is {self.minimum_overlap:g}, but must be above 0 and at most 1."
-            )
-        if self.measure not in MEASURES:
-            raise InputError(f"The overlap '{self.measure}' is not known: take iou or smaller.")
+        for name, value in (("IoU", self.minimum_iou), ("overlap", self.minimum_overlap)):
+            if not 0 < value <= 1:
+                raise InputError(f"The least {name} is {value:g}: take one above 0, at most 1.")
 
 
 @dataclass(eq=False)
@@ -70,6 +67,63 @@ class _Section:
     first_instance: int
     no_next: NDArray[np.bool_]
     no_previous: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class _Overlaps:
+    """Overlaps of the instances of a slice (a) with those of a later one (b).
+
+    Attributes
+    ----------
+    i, j : (n,) int64
+        Pairs of instances, numbered in their slices.
+    iou, over_smaller : (n,) float
+        Their shared pixels over those of the union, and of the smaller.
+    pieces : (2, m) int64
+        Pairs of their pieces that overlap, numbered through all slices.
+    of_pair : (m,) int64
+        The pair of instances of each pair of pieces.
+    linked : (n,) bool
+        False until they are linked.
+    """
+
+    a: _Section
+    b: _Section
+    distance: int
+    i: Ints
+    j: Ints
+    iou: NDArray[np.float64]
+    over_smaller: NDArray[np.float64]
+    pieces: Ints
+    of_pair: Ints
+    linked: NDArray[np.bool_]
+
+    @classmethod
+    def of(
+        cls, a: _Section, b: _Section, distance: int, some_a: Pieces, some_b: Pieces
+    ) -> _Overlaps:
+        """Overlaps among some of the instances of two slices."""
+        p, q, pixels = shared_pixels(some_a, some_b)
+        width = max(len(b.pieces.label), 1)
+        key, of_pair = np.unique(
+            a.pieces.instance[p] * width + b.pieces.instance[q], return_inverse=True
+        )
+        of_pair = of_pair.reshape(-1)
+        i, j = np.divmod(key, width)
+        shared = np.bincount(of_pair, weights=pixels, minlength=len(key))
+        one, two = a.pieces.instance_area[i], b.pieces.instance_area[j]
+        return cls(
+            a=a,
+            b=b,
+            distance=distance,
+            i=i,
+            j=j,
+            iou=shared / (one + two - shared),
+            over_smaller=shared / np.minimum(one, two),
+            pieces=np.stack([p + a.first_piece, q + b.first_piece]),
+            of_pair=of_pair,
+            linked=np.zeros(len(key), bool),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +155,7 @@ class Branches:
 class LinkGraph:
     """Links instances of slices that come one after the other.
 
-    Holds the runs of ``gap + 1`` slices, and of all others only which pieces were linked.
+    Holds the runs of ``gap`` slices and the new one, and of all others which pieces were linked.
 
     Attributes
     ----------
@@ -115,67 +169,72 @@ class LinkGraph:
         self.rules = rules
         self.pieces = self.instances = 0
         self.links: list[Ints] = []
-        self._window: deque[_Section] = deque(maxlen=rules.gap + 1)
+        self._window: deque[_Section] = deque(maxlen=rules.gap)
         self._branches: list[Branches] = []
         self._branch_pieces: list[Ints] = []  # rows: before, after (instances), and the pieces
         self._no_next: list[NDArray[np.bool_]] = []
         self._no_previous: list[NDArray[np.bool_]] = []
 
     def add(self, pieces: Pieces) -> None:
-        """Take the next slice, and link it to those before it, the nearest first."""
+        """Take the next slice, and link it to those before it."""
         count = len(pieces.label)
         free = [np.ones(count, bool) for _ in range(2)]
-        section = _Section(pieces, self.pieces, self.instances, *free)
-        self._window.append(section)
-        for distance in range(1, len(self._window)):
-            earlier = self._window[-1 - distance]
-            if earlier.no_next.any() or section.no_previous.any():
-                self._connect(earlier, section, distance)
-        self._no_next.append(section.no_next)
-        self._no_previous.append(section.no_previous)
+        new = _Section(pieces, self.pieces, self.instances, *free)
+        earlier = list(enumerate(reversed(self._window), start=1))
+        found = []
+        for distance, section in earlier:
+            # Further back, only those count that ended there; none did in the slice before.
+            open_ = section.pieces if distance == 1 else section.pieces.only(section.no_next)
+            found.append(_Overlaps.of(section, new, distance, open_, pieces))
+        self._link(found)
+        for distance, section in earlier[1:]:
+            if new.no_previous.any():  # what may they have branched off?
+                gone_on = section.pieces.only(~section.no_next)
+                loose = pieces.only(new.no_previous)
+                found.append(_Overlaps.of(section, new, distance, gone_on, loose))
+        for pairs in found:
+            self._remember_branches(pairs)
+        self._window.append(new)
+        self._no_next.append(new.no_next)
+        self._no_previous.append(new.no_previous)
         self.pieces += len(pieces)
         self.instances += count
 
-    def _connect(self, a: _Section, b: _Section, distance: int) -> None:
-        p, q, pixels = _relevant_pairs(a, b)
-        i, j, of_pair, shared = _instance_pairs(a.pieces.instance[p], b.pieces.instance[q], pixels)
-        area = a.pieces.instance_area[i], b.pieces.instance_area[j]
-        over_smaller = shared / np.minimum(*area)
-        union = area[0] + area[1] - shared
-        overlap = over_smaller if self.rules.measure == "smaller" else shared / union
-        possible = overlap >= self.rules.minimum_overlap
-        possible &= a.no_next[i] & b.no_previous[j]
-        chosen = np.zeros(len(i), bool)
-        chosen[possible] = assign(i[possible], j[possible], overlap[possible])
-        a.no_next[i[chosen]] = b.no_previous[j[chosen]] = False
-        linked = chosen[of_pair]
-        pair = np.stack([p + a.first_piece, q + b.first_piece])
-        self.links.append(pair[:, linked])
-        self._remember_branches(a, b, distance, (i, j), over_smaller, ~chosen, (of_pair, pair))
+    def _link(self, found: list[_Overlaps]) -> None:
+        """Assign the new slice's instances to those before, all distances together."""
+        candidates = []
+        for pairs in found:
+            possible = pairs.iou >= self.rules.minimum_iou
+            possible &= pairs.over_smaller >= self.rules.minimum_overlap
+            # IoU alone would let a large neighbour push a specimen's own small last section
+            # aside; the share of the smaller alone, any speck within a section.
+            weight = (pairs.iou + pairs.over_smaller) / 2 * _NEARER ** (pairs.distance - 1)
+            candidates.append((pairs, np.flatnonzero(possible), weight))
+        if not candidates:  # the first slice
+            return
+        left = np.concatenate([p.i[n] + p.a.first_instance for p, n, _ in candidates])
+        right = np.concatenate([p.j[n] for p, n, _ in candidates])
+        chosen = assign(left, right, np.concatenate([w[n] for _, n, w in candidates]))
+        parts = np.split(chosen, np.cumsum([len(n) for _, n, _ in candidates])[:-1])
+        for (pairs, n, _), part in zip(candidates, parts, strict=True):
+            linked = n[part]
+            pairs.linked[linked] = True
+            pairs.a.no_next[pairs.i[linked]] = False
+            pairs.b.no_previous[pairs.j[linked]] = False
+            self.links.append(pairs.pieces[:, pairs.linked[pairs.of_pair]])
 
-    def _remember_branches(
-        self,
-        a: _Section,
-        b: _Section,
-        distance: int,
-        pairs: tuple[Ints, Ints],
-        overlap: NDArray[np.float64],
-        unlinked: NDArray[np.bool_],
-        pieces: tuple[Ints, Ints],
-    ) -> None:
+    def _remember_branches(self, pairs: _Overlaps) -> None:
         """Keep pairs that overlap much, where one of the two is without a link as yet."""
-        i, j = pairs
-        loose = a.no_next[i] | b.no_previous[j]
-        kept = unlinked & loose & (overlap >= BRANCH_OVERLAP)
+        loose = pairs.a.no_next[pairs.i] | pairs.b.no_previous[pairs.j]
+        kept = ~pairs.linked & loose & (pairs.over_smaller >= BRANCH_OVERLAP)
         if not kept.any():
             return
-        before, after = i + a.first_instance, j + b.first_instance
-        far = np.full(len(i), distance)
-        self._branches.append(Branches(before, after, far, overlap).taken(kept))
+        before, after = pairs.i + pairs.a.first_instance, pairs.j + pairs.b.first_instance
+        far = np.full(len(before), pairs.distance)
+        self._branches.append(Branches(before, after, far, pairs.over_smaller).taken(kept))
         if self.rules.join_branches:
-            of_pair, pair = pieces
-            rows = np.stack([before[of_pair], after[of_pair], *pair])
-            self._branch_pieces.append(rows[:, kept[of_pair]])
+            rows = np.stack([before[pairs.of_pair], after[pairs.of_pair], *pairs.pieces])
+            self._branch_pieces.append(rows[:, kept[pairs.of_pair]])
 
     def splits_and_merges(self) -> tuple[Branches, Branches]:
         """Which instances branched off another (splits), and which ended in one (merges).
@@ -209,26 +268,6 @@ class LinkGraph:
         rows = np.concatenate(self._branch_pieces, axis=1)
         wanted = np.concatenate([b.before * self.instances + b.after for b in branches])
         return rows[2:, np.isin(rows[0] * self.instances + rows[1], wanted)]
-
-
-def _relevant_pairs(a: _Section, b: _Section) -> tuple[Ints, Ints, Ints]:
-    """Overlapping pieces, but of those pairs only in which an instance lacks its link."""
-    if a.no_next.all() or b.no_previous.all():
-        return shared_pixels(a.pieces, b.pieces)
-    one = shared_pixels(a.pieces.only(a.no_next), b.pieces)
-    two = shared_pixels(a.pieces.only(~a.no_next), b.pieces.only(b.no_previous))
-    first, second, pixels = (np.concatenate(part) for part in zip(one, two, strict=True))
-    return first, second, pixels
-
-
-def _instance_pairs(first: Ints, second: Ints, pixels: Ints) -> tuple[Ints, Ints, Ints, Ints]:
-    """Sum pairs of pieces to pairs of instances: first, second, place of each piece's, pixels."""
-    width = int(second.max(initial=0)) + 1
-    key, place = np.unique(first * width + second, return_inverse=True)
-    place = place.reshape(-1)
-    shared = np.bincount(place, weights=pixels, minlength=len(key)).astype(np.int64)
-    i, j = np.divmod(key, width)
-    return i, j, place, shared
 
 
 def _nearest(pairs: Branches, which: Ints) -> Ints:
