@@ -145,7 +145,7 @@ def _surfaces_task(
     boxes = dict(zip(sums.id.tolist(), corners, strict=True))
     areas: dict[int, float] = {}
     for i, mesh in iter_meshes(labels, size, boxes):
-        areas[i] = mesh.area
+        areas[i] = np.nan if mesh is None else mesh.area
         yield Progress(len(areas), len(boxes), f"Surface of specimen {i}")
     return np.array([areas[i] for i in boxes])
 

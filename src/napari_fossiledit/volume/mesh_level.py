@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from napari_fossiledit.progress import checkpoint
 from napari_fossiledit.volume.mesh_field import Field
 
-__all__ = ["Surface", "level_surface"]
+__all__ = ["Surface", "surface_of_volume"]
 
 _WITHIN = 1e-3  # relative error of the volume at which the search ends
 _TRIES = 40
+_NEWTON = 5  # tries before bisection alone goes on
 _AWAY = 0.02  # least distance of a vertex from a grid point, as a part of a step of the field
 
 
@@ -43,36 +44,30 @@ class Surface:
         return a, b, c
 
 
-def level_surface(field: Field, volume: float) -> Surface | None:
-    """Find the surface of ``volume`` by bisection.
+def surface_of_volume(field: Field, volume: float) -> tuple[Surface, float] | tuple[None, float]:
+    """Find the level whose surface has this volume, by Newton steps and bisection.
 
     Returns
     -------
-    Surface or None
+    surface : Surface or None
         None where no level within the field's bounds has that volume.
+    level : float
     """
-    low, high = field.lowest, field.highest
-    level = 0.0
-    for _ in range(_TRIES):
+    low, high, level = field.lowest, field.highest, 0.0
+    for attempt in range(_TRIES):
         checkpoint()
         surface = _marched(field, level)
         found = 0.0 if surface is None else surface.volume
         if surface is not None and abs(found - volume) <= _WITHIN * volume:
-            return surface
+            return surface, level
         # A higher level is a smaller surface.
-        if found > volume:
-            low = level
-        else:
-            high = level
-        step = None
-        if surface is not None:
-            # Next guess: the surface moves by about the change of level over the gradient, 1.
-            step = level + (found - volume) / surface.area
-        inside = step is not None and low + 0.05 * (high - low) < step < high - 0.05 * (high - low)
-        level = step if inside and step is not None else (low + high) / 2
-        if high - low < 1e-9 * (field.highest - field.lowest):
-            return None
-    return None
+        low, high = (level, high) if found > volume else (low, level)
+        level_before, level = level, (low + high) / 2
+        if surface is not None and attempt < _NEWTON:
+            # The surface moves by the change of level over the field's gradient, about 1.
+            step = level_before + (found - volume) / surface.area
+            level = step if low < step < high else level
+    return None, level
 
 
 def _marched(field: Field, level: float) -> Surface | None:
