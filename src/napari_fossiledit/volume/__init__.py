@@ -11,7 +11,9 @@ from napari_fossiledit.volume.measure import (
     section_areas_task,
 )
 from napari_fossiledit.volume.mesh import Mesh, mesh, meshes, meshes_task
+from napari_fossiledit.volume.mesh_files import write_mesh, write_meshes
 from napari_fossiledit.volume.preview import preview
+from napari_fossiledit.volume.volume_files import write_volume, write_volume_task
 
 __all__ = [
     "Event",
@@ -29,4 +31,8 @@ __all__ = [
     "preview",
     "section_areas",
     "section_areas_task",
+    "write_mesh",
+    "write_meshes",
+    "write_volume",
+    "write_volume_task",
 ]
