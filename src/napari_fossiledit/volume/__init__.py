@@ -12,7 +12,7 @@ from napari_fossiledit.volume.measure import (
 )
 from napari_fossiledit.volume.mesh import Mesh, mesh, meshes, meshes_task
 from napari_fossiledit.volume.mesh_files import write_mesh, write_meshes
-from napari_fossiledit.volume.preview import preview
+from napari_fossiledit.volume.preview import preview, preview_task
 from napari_fossiledit.volume.volume_files import write_volume, write_volume_task
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "meshes",
     "meshes_task",
     "preview",
+    "preview_task",
     "section_areas",
     "section_areas_task",
     "write_mesh",

@@ -73,8 +73,8 @@ def iter_slices(
     Parameters
     ----------
     labels : (z, y, x) integer: numpy, dask, zarr, or `io.LabelStore`
-        Read slice by slice; where a chunk on disk holds several slices, by chunks, so that none
-        is read twice.
+        Read slice by slice; where a chunk on disk holds several slices, as many of them at once
+        as 256 MB hold, so that chunks are not read anew for every slice.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def _chunk_depth(labels: Any) -> int:
     sizes = {first} if isinstance(first, int) else set(first[:-1]) or set(first)
     depth = int(max(sizes)) if len(sizes) == 1 else 1
     plane = int(np.prod(labels.shape[1:])) * labels.dtype.itemsize
-    return depth if depth * plane <= _BLOCK else 1
+    return max(1, min(depth, _BLOCK // max(1, plane)))
 
 
 def _checked(plane: NDArray[Any], z: int) -> NDArray[np.integer]:
