@@ -9,6 +9,7 @@ from __future__ import annotations
 from napari_fossiledit.io.folder import atomic_folder, check_writable, make_folder
 from napari_fossiledit.io.images import Converted, read_image, to_rgb8
 from napari_fossiledit.io.label_store import LabelStore
+from napari_fossiledit.io.label_volume import LabelVolume, open_labels
 from napari_fossiledit.io.labelled import Labelled, open_labelled, read_labelled
 from napari_fossiledit.io.labels import as_labels, read_labels
 from napari_fossiledit.io.save import (
@@ -22,10 +23,13 @@ from napari_fossiledit.io.save import (
 )
 from napari_fossiledit.io.stack import Stack, open_stack
 from napari_fossiledit.io.tables import Textures, read_textures, write_table
+from napari_fossiledit.io.voxels import checked_voxel_size, write_voxel_file
+from napari_fossiledit.io.zarr_files import is_zarr
 
 __all__ = [
     "Converted",
     "LabelStore",
+    "LabelVolume",
     "Labelled",
     "Stack",
     "Textures",
@@ -33,8 +37,11 @@ __all__ = [
     "atomic",
     "atomic_folder",
     "check_writable",
+    "checked_voxel_size",
+    "is_zarr",
     "make_folder",
     "open_labelled",
+    "open_labels",
     "open_stack",
     "read_image",
     "read_labelled",
@@ -48,4 +55,5 @@ __all__ = [
     "write_labels",
     "write_stack",
     "write_table",
+    "write_voxel_file",
 ]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import dask.array as da
     import pandas as pd
 
-__all__ = ["LabelStore"]
+__all__ = ["LabelStore", "is_store"]
 
 _LARGEST = np.iinfo(np.int32).max
 _KIND = "fossiledit"
@@ -474,6 +474,11 @@ class LabelStore:
     def _write_attributes(self) -> None:
         content = files.group_attributes(self.voxel_size, self._attributes())
         files.put(self.path, self.path / ".zattrs", files.json_bytes(content))
+
+
+def is_store(path: Path) -> bool:
+    """Whether a folder is a label volume that `LabelStore.create` made."""
+    return _read_attributes(path) is not None
 
 
 def _attributes(

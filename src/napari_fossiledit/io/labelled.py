@@ -14,6 +14,7 @@ from napari_fossiledit.io.files import base_stem, image_files, label_files, natu
 from napari_fossiledit.io.images import IMAGE_SUFFIXES, read_image
 from napari_fossiledit.io.labels import read_label_file, read_labels
 from napari_fossiledit.io.stack import Stack, open_stack
+from napari_fossiledit.io.zarr_files import is_zarr
 
 __all__ = ["Labelled", "open_labelled", "read_labelled"]
 
@@ -97,7 +98,8 @@ def read_labelled(
     """
     images_path, labels_path = Path(images_path), Path(labels_path)
     confusers = None if confusers_path is None else Path(confusers_path)
-    if labels_path.is_dir() and images_path.is_dir():
+    folders = labels_path.is_dir() and images_path.is_dir()
+    if folders and not is_zarr(labels_path) and not is_zarr(images_path):
         return _pair_folders(images_path, labels_path, confusers)
     return _pair_volume(images_path, labels_path, confusers, leave_out_empty)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_fossiledit.errors import InputError
 from napari_fossiledit.io.files import label_files
 from napari_fossiledit.io.images import TIFF_SUFFIXES, read_tiff
+from napari_fossiledit.io.zarr_files import is_zarr
 
 __all__ = ["as_labels", "read_label_file", "read_labels"]
 
@@ -19,12 +20,14 @@ _SUFFIXES = TIFF_SUFFIXES | {".png", ".bmp"}
 
 
 def read_labels(path: str | Path) -> NDArray[np.int32]:
-    """Read labels: a TIFF (one or many pages), a PNG, or a folder of them in natural order.
+    """Read labels: a TIFF (one or many pages), a PNG, a folder of them, or a zarr.
+
+    `open_labels` reads the same slice by slice.
 
     Returns
     -------
     (y, x) or (z, y, x) int32
-        One value per instance, 0 = background. A folder always gives (z, y, x).
+        One value per instance, 0 = background. A folder or zarr always gives (z, y, x).
 
     Raises
     ------
@@ -37,6 +40,10 @@ def read_labels(path: str | Path) -> NDArray[np.int32]:
         raise InputError(f"There are no labels {path}: check the name.")
     if not path.is_dir():
         return read_label_file(path)
+    if is_zarr(path):
+        from napari_fossiledit.io.label_volume import open_labels
+
+        return np.stack(list(open_labels(path)))
     files = label_files(path)
     slices = [read_label_file(file) for file in files]
     for file, labels in zip(files, slices, strict=True):

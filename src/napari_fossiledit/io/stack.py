@@ -143,7 +143,7 @@ def _source(path: Path) -> Source:
         return tiff_source(path)
     array, notes = read_array(path)
     size = to_rgb8(array, name=path.name).image.shape[:2]
-    return Source(lambda _: (array, notes), [path.stem], size, place=path)
+    return Source(lambda _: (array.copy(), notes), [path.stem], size, place=path)
 
 
 def _assembled(source: Source, given: VoxelSize | None) -> Stack:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from napari_fossiledit.errors import InputError
 from napari_fossiledit.io.voxels import VoxelSize, mm_per
 
-__all__ = ["ZarrVolume", "holds_labels", "is_zarr", "open_zarr"]
+__all__ = ["ZarrVolume", "holds_labels", "is_zarr", "labels_inside", "open_zarr"]
 
 _FILES = (".zattrs", ".zgroup", ".zarray", "zarr.json")
 _CHANNELS = {1, 3, 4}
@@ -38,6 +38,27 @@ def holds_labels(path: Path) -> bool:
     """Whether a zarr says that it holds labels (OME-Zarr's ``image-label``, or our own)."""
     attributes = _attributes(path)
     return "image-label" in attributes or "fossiledit" in attributes
+
+
+def labels_inside(path: Path) -> Path | None:
+    """The labels that lie in an OME-Zarr image, in its group ``labels``; None without any.
+
+    Raises
+    ------
+    InputError
+        There are several.
+    """
+    listed = _attributes(path / "labels").get("labels")
+    if holds_labels(path) or not isinstance(listed, list):
+        return None
+    found = [path / "labels" / str(name) for name in listed]
+    found = [inner for inner in found if is_zarr(inner)]
+    if len(found) > 1:
+        raise InputError(
+            f"{path} holds several label volumes ({', '.join(p.name for p in found[:5])}): open "
+            f"one of them, e.g. {found[0]}."
+        )
+    return found[0] if found else None
 
 
 @dataclass(frozen=True, eq=False)
