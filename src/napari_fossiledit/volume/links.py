@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_fossiledit.errors import InputError
 from napari_fossiledit.volume.link_graph import Branches, LinkGraph
-from napari_fossiledit.volume.pieces import Pieces, pieces_of, places_of, summed
+from napari_fossiledit.volume.pieces import Pieces, pieces_again, places_of, summed
 from napari_fossiledit.volume.runs import Ints, paint, runs_of
 
 if TYPE_CHECKING:
@@ -92,14 +92,13 @@ class Links:
         """
         section = self._sections[z]
         labels = np.asarray(labels)
-        if len(section.area) > len(section.label):
-            pieces = pieces_of(labels, f"Slice {z} of the labels")
-            runs, label, piece = pieces.runs, pieces.label, pieces.piece
-        else:  # every instance is of one piece: no need to look for pieces again
-            runs = runs_of(labels, f"Slice {z} of the labels")
-            label, piece = places_of(runs.value)
+        runs = runs_of(labels, f"Slice {z} of the labels")
+        label, place = places_of(runs.value)
         same = runs.shape == self.shape[1:] and np.array_equal(label, section.label)
-        if not same or not np.array_equal(summed(piece, runs.length, 0), section.area):
+        if same:
+            piece = pieces_again(runs, place, len(label), section.several)
+            same = np.array_equal(summed(piece, runs.length, 0), section.area)
+        if not same:
             raise InputError(
                 f"Slice {z} of the labels has changed since it was linked: link them again."
             )
@@ -147,6 +146,7 @@ class _Section:
     first_instance: int
     label: Ints
     area: NDArray[np.int32]
+    several: Ints  # instances of several pieces
 
 
 class LinksBuilder:
@@ -178,7 +178,8 @@ class LinksBuilder:
         if label.size and label[-1] <= LARGEST_ID:
             label = label.astype(np.int32)
         area = pieces.area.astype(np.int32)
-        self._sections.append(_Section(graph.pieces, graph.instances, label, area))
+        several = np.unique(pieces.instance[len(label) :])
+        self._sections.append(_Section(graph.pieces, graph.instances, label, area, several))
         graph.add(pieces)
 
     def finish(self, minimum_slices: int, minimum_voxels: int) -> Links:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from napari_fossiledit.volume.runs import Ints, Runs, candidates, runs_of
 
-__all__ = ["Pieces", "pieces_of", "places_of", "shared_pixels", "summed"]
+__all__ = ["Pieces", "pieces_again", "pieces_of", "places_of", "shared_pixels", "summed"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,17 +68,32 @@ def pieces_of(labels: NDArray[np.integer], name: str = "The slice") -> Pieces:
     """
     runs = runs_of(labels, name)
     label, place = places_of(runs.value)
-    above, below = _neighbours(runs, place)
-    # A run that touches one of its label in the row above is connected to the label's first run,
-    # or to that of another piece: an instance with one run that touches none is one piece.
-    head = np.ones(len(runs), bool)
-    head[below] = False
-    doubtful = np.bincount(place[head], minlength=len(label)) > 1
-    if not doubtful.any():
-        area = summed(place, runs.length, len(label))
-        return Pieces(runs, label, place, np.arange(len(label)), area)
-    chosen = np.flatnonzero(doubtful[place])
-    return _numbered(runs, label, place, chosen, _parts(chosen, above, below, len(runs)))
+    head = _heads(runs, place)
+    # An instance with one run that touches none of it in the row above is one piece, as every
+    # other run hangs on that one, by way of rows above.
+    doubtful = np.flatnonzero(np.bincount(place[head], minlength=len(label)) > 1)
+    return Pieces(runs, label, *_taken_apart(runs, place, len(label), doubtful))
+
+
+def pieces_again(runs: Runs, place: Ints, count: int, several: Ints) -> Ints:
+    """The piece that each run belongs to, where it is known which instances have several.
+
+    Parameters
+    ----------
+    runs : Runs
+    place : (n,) int64
+        The instance of each run.
+    count : int
+        How many instances there are.
+    several : int64
+        Those of several pieces.
+
+    Returns
+    -------
+    (n,) int64
+        As `Pieces.piece`.
+    """
+    return _taken_apart(runs, place, count, several)[0]
 
 
 def places_of(values: Ints) -> tuple[Ints, Ints]:
@@ -117,7 +132,7 @@ def _sums(key: Ints, amounts: Ints, size: int) -> tuple[Ints, Ints]:
     """Distinct keys, ascending, and the sum of their amounts; all keys are below ``size``."""
     if size <= 4 * len(key) + 2**20:
         table = np.bincount(key, weights=amounts, minlength=1)
-        distinct = np.flatnonzero(table)
+        distinct = np.flatnonzero(table > 0)
         return distinct, table[distinct].astype(np.int64)
     order = np.argsort(key, kind="stable")
     key = key[order]
@@ -125,44 +140,65 @@ def _sums(key: Ints, amounts: Ints, size: int) -> tuple[Ints, Ints]:
     return key[first], np.add.reduceat(amounts[order], first)
 
 
-def _neighbours(runs: Runs, place: Ints) -> tuple[Ints, Ints]:
-    """Pairs of runs of one instance that touch, the first in the row above, corners included."""
+def _widened(runs: Runs) -> tuple[Ints, Ints, int]:
+    """Starts and stops as if rows were two pixels longer, and the length of a row.
+
+    In them, no run that is widened by a pixel reaches into another row.
+    """
     columns = runs.shape[1]
-    stride = columns + 2  # no run, widened by a pixel, reaches into another row
-    offset = 2 * (runs.start // columns) if columns else runs.start
-    start, stop = runs.start + offset, runs.stop + offset
-    below, above = candidates(start - stride - 1, stop - stride + 1, start, stop)
-    same = place[below] == place[above]
-    return above[same], below[same]
+    offset = 2 * (runs.start // max(columns, 1))
+    return runs.start + offset, runs.stop + offset, columns + 2
 
 
-def _parts(chosen: Ints, above: Ints, below: Ints, count: int) -> Ints:
-    """Number, from 0, of the connected part that each of the chosen runs belongs to."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
+def _heads(runs: Runs, place: Ints) -> Ints:
+    """The runs that touch none of their instance in the row above, corners included."""
+    if not len(runs):
+        return np.empty(0, np.int64)
+    start, stop, row = _widened(runs)
+    first = np.searchsorted(stop, start - row - 1, "right")
+    # Mostly the first run above is of the instance, or there is none: a look at it is enough.
+    alone = (start[first] >= stop - row + 1) | (place[first] != place)
+    some = np.flatnonzero(alone)
+    i, above = candidates(start[some] - row - 1, stop[some] - row + 1, start, stop)
+    found = np.zeros(len(some), bool)
+    found[i[place[some[i]] == place[above]]] = True
+    return some[~found]
 
-    local = np.full(count, -1, np.int64)
-    local[chosen] = np.arange(len(chosen))
-    within = local[above] >= 0
-    edges = (local[above[within]], local[below[within]])
-    graph = coo_array((np.ones(len(edges[0]), np.int8), edges), shape=(len(chosen),) * 2)
-    _, part = connected_components(graph.tocsr(), directed=False)
-    return np.asarray(part, np.int64)
 
-
-def _numbered(runs: Runs, label: Ints, place: Ints, chosen: Ints, part: Ints) -> Pieces:
-    """Number the parts: the largest of each instance as the instance, the others after all."""
+def _taken_apart(runs: Runs, place: Ints, count: int, doubtful: Ints) -> tuple[Ints, Ints, Ints]:
+    """Each run's piece, each piece's instance, each piece's area; see `Pieces`."""
+    if not len(doubtful):
+        return place, np.arange(count), summed(place, runs.length, count)
+    flags = np.zeros(count, bool)
+    flags[doubtful] = True
+    chosen = np.flatnonzero(flags[place])
+    some = Runs(runs.shape, runs.start[chosen], runs.stop[chosen], runs.value[chosen])
+    part = _parts(some, place[chosen])
     _, first = np.unique(part, return_index=True)
     owner = place[chosen[first]]
-    area = summed(part, runs.length[chosen], len(first))
+    area = summed(part, some.length, len(first))
     # By instance, then the largest, then the first in the slice.
     order = np.lexsort((first, -area, owner))
     largest = np.append(True, np.diff(owner[order]) > 0)
     rest = order[~largest]
     number = np.empty(len(order), np.int64)
     number[order[largest]] = owner[order[largest]]
-    number[rest] = len(label) + np.arange(len(rest))
+    number[rest] = count + np.arange(len(rest))
     piece = place.copy()
     piece[chosen] = number[part]
-    instance = np.concatenate([np.arange(len(label)), owner[rest]])
-    return Pieces(runs, label, piece, instance, summed(piece, runs.length, len(instance)))
+    instance = np.concatenate([np.arange(count), owner[rest]])
+    return piece, instance, summed(piece, runs.length, len(instance))
+
+
+def _parts(runs: Runs, place: Ints) -> Ints:
+    """Number, from 0, of the connected part of its instance that each run belongs to."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    start, stop, row = _widened(runs)
+    below, above = candidates(start - row - 1, stop - row + 1, start, stop)
+    same = place[below] == place[above]
+    edges = (above[same], below[same])
+    graph = coo_array((np.ones(len(edges[0]), np.int8), edges), shape=(len(runs),) * 2)
+    _, part = connected_components(graph.tocsr(), directed=False)
+    return np.asarray(part, np.int64)
