@@ -96,7 +96,7 @@ def test_model_info_and_layers(
 
 def test_every_command_takes_device_and_seed(capsys: pytest.CaptureFixture[str]) -> None:
     commands = [[c] for c in ("demo", "segment", "perturb", "probe", "edit", "evaluate")]
-    commands += [["model", "info"], ["model", "layers"]]
+    commands += [["link"], ["model", "info"], ["model", "layers"]]
     for command in [*commands, ["sample", "write"], ["sample", "train-demo"]]:
         assert execute([*command, "--help"]) == 0
         shown = capsys.readouterr().out

@@ -21,6 +21,7 @@ from napari_fossiledit.cli import (
     edit_files,
     evaluate,
     experiment,
+    link,
     model,
     perturb,
     probe,
@@ -44,6 +45,7 @@ app = typer.Typer(
 )
 app.command("demo", cls=PlainCommand)(demo.demo)
 app.command("segment", cls=PlainCommand)(segment.segment)
+app.command("link", cls=PlainCommand)(link.link)
 app.command("perturb", cls=PlainCommand)(perturb.perturb)
 app.command("probe", cls=PlainCommand)(probe.probe)
 app.command("edit", cls=PlainCommand)(edit.edit)

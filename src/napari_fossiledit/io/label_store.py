@@ -354,6 +354,17 @@ class LabelStore:
             rows += count
         return pd.DataFrame(parts if named else {})
 
+    def rows(self, z: int) -> dict[str, list[Any]]:
+        """A slice's part of the table, columns by name; none where it is not done.
+
+        Raises
+        ------
+        InputError
+            Its file is damaged.
+        """
+        z = self._place(z)
+        return cast("dict[str, list[Any]]", self._mark(z)["rows"]) if self.is_done(z) else {}
+
     def write_table(self, name: str, frame: pd.DataFrame) -> None:
         """Write a further table beside the labels, as CSV, atomically.
 

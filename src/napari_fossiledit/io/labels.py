@@ -105,7 +105,7 @@ def as_labels(array: NDArray[Any], *, name: str = "labels") -> NDArray[np.int32]
     if array.dtype.kind != "b":
         low, high = array.min(), array.max()
         if low < 0 or high > _LARGEST:
-            wrong = f"{low:g}" if low < 0 else f"{high:g}"
+            wrong = f"{low:.15g}" if low < 0 else f"{high:.15g}"
             raise InputError(
                 f"The labels {name} hold the value {wrong}: "
                 f"they must lie between 0 (background) and {_LARGEST}."

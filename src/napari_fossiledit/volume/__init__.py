@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from napari_fossiledit.volume.link import iter_linked, link, link_task, links_task
+from napari_fossiledit.volume.link_store import LinkSource, link_store_task, link_to_store_task
 from napari_fossiledit.volume.links import Event, Links
 from napari_fossiledit.volume.measure import (
     measure,
@@ -17,11 +18,14 @@ from napari_fossiledit.volume.volume_files import write_volume, write_volume_tas
 
 __all__ = [
     "Event",
+    "LinkSource",
     "Links",
     "Mesh",
     "iter_linked",
     "link",
+    "link_store_task",
     "link_task",
+    "link_to_store_task",
     "links_task",
     "measure",
     "measure_task",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fossiledit.errors import InputError
-from napari_fossiledit.volume.link_graph import Branches, LinkGraph
+from napari_fossiledit.volume.link_graph import Branches, LinkGraph, LinkRules
 from napari_fossiledit.volume.pieces import Pieces, pieces_again, places_of, summed
 from napari_fossiledit.volume.runs import Ints, paint, runs_of
 
@@ -56,6 +57,7 @@ class Links:
         Specimens that were too short or too small, and became background.
     events : list of Event
         Merges and splits, by slice.
+    rules : LinkRules
     slices, first_slice, last_slice, voxels : (count,) int64
         Of each specimen.
     """
@@ -64,6 +66,7 @@ class Links:
     count: int
     left_out: int
     events: list[Event]
+    rules: LinkRules
     slices: Ints
     first_slice: Ints
     last_slice: Ints
@@ -113,6 +116,15 @@ class Links:
         """Labels of the instances of slice ``z``, and the id of each one's largest piece."""
         label = self._sections[z].label
         return label.astype(np.int64), self.piece_ids(z)[: len(label)]
+
+    def digest(self) -> str:
+        """SHA-256 of what was linked and how: equal for equal labels and settings."""
+        total = hashlib.sha256(repr(self.shape).encode())
+        for section in self._sections:
+            for array in (section.label, section.area):
+                total.update(array.astype("<i8").tobytes())
+        total.update(self._ids.astype("<i8").tobytes())
+        return total.hexdigest()
 
     def table(self) -> pd.DataFrame:
         """One row a specimen: id, first_slice, last_slice, slices, voxels; slices from 0."""
@@ -222,6 +234,7 @@ class LinksBuilder:
             shape=(len(counts), *self._size),
             count=count,
             left_out=number - count,
+            rules=graph.rules,
             events=self._events(ids, splits, merges),
             slices=slices[kept],
             first_slice=first[kept],
