@@ -104,7 +104,7 @@ def _chunk_depth(labels: Any) -> int:
     # zarr has one number an axis; dask all chunks' sizes, which may differ.
     sizes = {first} if isinstance(first, int) else set(first[:-1]) or set(first)
     depth = int(max(sizes)) if len(sizes) == 1 else 1
-    plane = int(np.prod(labels.shape[1:])) * labels.dtype.itemsize
+    plane = int(np.prod(labels.shape[1:])) * int(labels.dtype.itemsize)
     return max(1, min(depth, _BLOCK // max(1, plane)))
 
 
