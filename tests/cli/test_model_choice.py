@@ -67,6 +67,7 @@ def test_every_command_hands_the_choice_to_the_library(
     weights, config = tmp_path / "w.pkl", tmp_path / "c.yaml"
     words = ["--model", str(weights), "--config", str(config), "--backend", "detectron2"]
     words += ["--class-names", "cup, clot", "--fossil-classes", "cup,1", "--device", "cpu"]
+    words += ["--zoom", "1.5"]
     refused([*commands[command], *words], capsys, "stop here")
     refused(commands[command], capsys, "stop here")
     chosen = {
@@ -75,18 +76,19 @@ def test_every_command_hands_the_choice_to_the_library(
         "class_names": ("cup", "clot"),
         "fossil_classes": ("cup", "1"),
         "device": "cpu",
+        "input_zoom": 1.5,
     }
     plain = {"config": None, "class_names": None, "fossil_classes": None}
-    plain |= {"backend": "auto", "device": "auto"}
+    plain |= {"backend": "auto", "device": "auto", "input_zoom": 1.0}
     assert asked == [(str(weights), chosen), ("demo", plain)]
 
 
 def test_the_words_for_another_command_name_the_same_model() -> None:
     assert ModelChoice().words() == []
-    made = ModelChoice("m.pth", Path("c.yaml"), "torchvision", ("a", "b"), ("a", "1"), "cpu")
+    made = ModelChoice("m.pth", Path("c.yaml"), "torchvision", ("a", "b"), ("a", "1"), "cpu", 1.5)
     assert made.words() == [
         "--model", "m.pth", "--config", "c.yaml", "--backend", "torchvision",
-        "--class-names", "a,b", "--fossil-classes", "a,1",
+        "--zoom", "1.5", "--class-names", "a,b", "--fossil-classes", "a,1",
     ]  # fmt: skip
 
 
@@ -108,6 +110,7 @@ def test_usage_that_cannot_be_meant(capsys: Capsys, tmp_path: Path) -> None:
     info = ["model", "info"]
     refused([*info, WEIGHTS, "--class-names", "a,,b"], capsys, "--class-names", "a,,b")
     refused([*info, WEIGHTS, "--fossil-classes", ""], capsys, "--fossil-classes")
+    refused([*info, WEIGHTS, "--zoom", "9"], capsys, "between 0.25 and 4, not 9")
     refused([*info, WEIGHTS, "--backend", "jax"], capsys, "--backend", "jax")
     refused([*info, WEIGHTS, "--model", "other.pth"], capsys, "other.pth", "one of them")
 

@@ -38,6 +38,7 @@ class TinySegmenter:
     name = "tiny"
     class_names = ("fossil",)
     fossil_classes = (0,)
+    input_zoom = 1.0
     limits = Limits()
     facts: ClassVar[dict[str, str]] = {}
 

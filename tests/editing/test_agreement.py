@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -22,7 +24,13 @@ class Pale:
 
     limits = Limits()
 
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.input_zoom = 1.0
+        self.seen: list[float] = []
+
     def predict(self, image, *, score_threshold, max_detections):
+        self.seen.append(self.input_zoom)
         pale = label(image[..., 0] > 200)
         if image[0, 0, 2] == 255:  # the marked corner is up and left
             red = label(image[..., 1] > 200)
@@ -93,3 +101,18 @@ def test_bad_input_is_told() -> None:
     image = marked()
     with pytest.raises(InputError, match="use teach_itself"):
         editing.rewrite(Pale(), image, image, image[..., 0] > 200, solver=editing.Agreement())
+
+
+def test_views_take_the_zooms_in_turn_and_give_the_models_own_back() -> None:
+    model = Pale()
+    model.input_zoom = 2.0
+    editing.agreed_labels(model, marked(), editing.Agreement(zooms=(1.0, 1.5)))
+    # Each of the four quarter turns is seen at both, once as it is and once mirrored.
+    assert model.seen == [2.0, 3.0, 2.0, 3.0, 3.0, 2.0, 3.0, 2.0]
+    assert model.input_zoom == 2.0
+
+
+@pytest.mark.parametrize("zooms", [(), (0.0,), (1.0, float("nan"))])
+def test_zooms_out_of_range_are_told(zooms: tuple[float, ...]) -> None:
+    with pytest.raises(InputError, match="one zoom or more, each between"):
+        editing.Agreement(zooms=zooms)

@@ -24,6 +24,7 @@ class PaleSegmenter:
     name = "pale"
     class_names = ("fossil",)
     fossil_classes = (0,)
+    input_zoom = 1.0
     limits = Limits()
     facts: ClassVar[dict[str, str]] = {}
 

@@ -20,6 +20,7 @@ from napari_fossiledit.pipeline.remedies import (
     EditRemedy,
     FineTuning,
     Fitted,
+    InputZoom,
     MaskThreshold,
     ScoreThreshold,
     default_remedies,
@@ -201,6 +202,21 @@ def test_real_remedies_leave_the_model_as_it_was(tiny) -> None:
     assert tiny.fingerprint() == before
 
 
+def test_every_zoom_is_predicted_once_and_given_back(tiny, monkeypatch) -> None:
+    seen = []
+    predict = tiny.predict
+
+    def counted(image, **options):
+        seen.append(tiny.input_zoom)
+        return predict(image, **options)
+
+    monkeypatch.setattr(tiny, "predict", counted)
+    advice = advise(tiny, slices(3), remedies=[InputZoom(settings=(1.0, 2.0))])
+    assert seen == [2.0] * 3  # though three slices held out the others in turn
+    assert tiny.input_zoom == 1
+    assert [point.setting for point in advice.remedy("input zoom").points] == [1.0, 2.0]
+
+
 def test_agreement_is_made_from_the_image_alone(tiny, monkeypatch) -> None:
     from napari_fossiledit import editing
     from napari_fossiledit.editing import agreement
@@ -239,6 +255,7 @@ def test_the_default_remedies_need_ever_more_of_the_user() -> None:
     assert keys == [
         "mask threshold",
         "score threshold",
+        "input zoom",
         "ridge",
         "adam",
         "distil",

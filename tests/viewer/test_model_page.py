@@ -246,3 +246,23 @@ def test_many_classes_are_chosen_by_selecting(hands, page) -> None:
     assert segmenter.fossil_classes == (0, 1, 2, 3, 4, 5)
     hands.wait()
     assert ticked(page) == [0, 1, 2, 3, 4, 5]
+
+
+def test_the_input_zoom_holds_from_the_next_prediction_on(hands) -> None:
+    page = hands.page("Model")
+    assert not page.zoom.isEnabled()
+    assert page.zoom.toolTip() == "Load a model first."
+    hands.open_discs()
+    hands.load_model()
+    hands.session.set_result("compare", object())
+    page.zoom.setValue(1.5)
+    hands.wait()
+    assert hands.session.segmenter.input_zoom == 1.5
+    assert hands.session.model.input_zoom == 1.5
+    assert hands.session.result("compare") is None
+    with hands.session.segmenter.lock:  # as while a prediction runs in another thread
+        page.zoom.setValue(2.0)
+    hands.wait()
+    assert hands.session.segmenter.input_zoom == 2.0
+    hands.load_model()  # a model loaded anew has its own size again
+    assert page.zoom.value() == 1.0

@@ -49,6 +49,7 @@ def info(
                 "score_threshold": segmenter.limits.score_threshold,
                 "max_detections": segmenter.limits.max_detections,
             },
+            "input_zoom": segmenter.input_zoom,
             "device": str(segmenter.device),
             "editable_layers": [layer.name for layer in segmenter.editable_layers()],
             "fingerprint": fingerprint,
@@ -60,6 +61,8 @@ def info(
     if len(names) > 1:
         chosen = "all" if len(fossils) == len(names) else ", ".join(names[i] for i in fossils)
         rows.append(["fossils are", chosen])
+    if segmenter.input_zoom != 1:
+        rows.append(["input zoom", f"{segmenter.input_zoom:g}"])
     rows.append(["device", str(segmenter.device)])
     rows.append(["editable layers", str(len(segmenter.editable_layers()))])
     rows.append(["fingerprint", fingerprint])

@@ -35,6 +35,8 @@ class ModelChoice:
     fossil_classes : tuple of str, optional
         Names or numbers (from 0) of the classes that are the fossil; None takes all.
     device : str
+    zoom : float
+        How many times larger than usual the network sees a slice.
     """
 
     source: str = "demo"
@@ -43,6 +45,7 @@ class ModelChoice:
     class_names: tuple[str, ...] | None = None
     fossil_classes: tuple[str, ...] | None = None
     device: str = "auto"
+    zoom: float = 1.0
 
     def named(self, source: str | None) -> ModelChoice:
         """The same, with the model that a command takes as an argument, if one was given.
@@ -77,6 +80,7 @@ class ModelChoice:
         words = [] if self.source == "demo" else ["--model", self.source]
         words += [] if self.config is None else ["--config", str(self.config)]
         words += [] if self.backend == "auto" else ["--backend", self.backend]
+        words += [] if self.zoom == 1 else ["--zoom", f"{self.zoom:g}"]
         for name, chosen in (
             ("--class-names", self.class_names),
             ("--fossil-classes", self.fossil_classes),
@@ -103,6 +107,7 @@ class ModelChoice:
             backend=self.backend,
             class_names=self.class_names,
             fossil_classes=self.fossil_classes,
+            input_zoom=self.zoom,
         )
         return segmenter
 
@@ -147,6 +152,7 @@ def _choice(
     backend: options.Backend = options.BackendName.auto,
     class_names: options.ClassNames = None,
     fossil_classes: options.FossilClasses = None,
+    zoom: options.Zoom = 1.0,
     device: options.Device = options.DeviceName.auto,
 ) -> ModelChoice:
     return ModelChoice(
@@ -156,6 +162,7 @@ def _choice(
         _parts(class_names, "--class-names"),
         _parts(fossil_classes, "--fossil-classes"),
         device.value,
+        zoom,
     )
 
 

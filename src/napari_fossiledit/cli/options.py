@@ -27,6 +27,7 @@ __all__ = [
     "Seed",
     "Target",
     "TargetName",
+    "Zoom",
 ]
 
 
@@ -106,6 +107,14 @@ FossilClasses = Annotated[
         metavar="A,B",
         help="Which classes are the fossil: names, or numbers from 0 as in `model info`; "
         "default: all.",
+    ),
+]
+Zoom = Annotated[
+    float,
+    typer.Option(
+        "--zoom",
+        help="Show the network every slice so many times larger; 1 is the model's own size. Small "
+        "fossils may be found then; `advise` tells what it is worth.",
     ),
 ]
 Device = Annotated[

@@ -1,9 +1,10 @@
-"""Labels that a model gives itself: what it says of a slice however the slice is turned (*ours*).
+"""Labels that a model gives itself: what it says of a slice however the slice is shown (*ours*).
 
-A fossil is a fossil in all eight orientations of a slice. A detection that the model makes in all
-of them is taken as one; what it sees in some is left undecided; all else is rock. Fitted to such
-labels of a slice that nobody labelled (`teach_itself`), the model learns the rock that it is to
-segment. Self-training after Radosavovic et al. (2018), "Data Distillation", arXiv 1712.04440.
+A fossil is a fossil in all eight orientations of a slice, and seen larger, too. A detection that
+the model makes in all of them is taken as one; what it sees in some is left undecided; all else is
+rock. Fitted to such labels of a slice that nobody labelled (`teach_itself`), the model learns the
+rock that it is to segment. Self-training after Radosavovic et al. (2018), "Data Distillation",
+arXiv 1712.04440.
 """
 
 from __future__ import annotations
@@ -141,6 +142,7 @@ def agreed_labels_task(
 ) -> Task[tuple[NDArray[np.int32], NDArray[np.bool_]]]:
     """`agreed_labels` as a task."""
     from napari_fossiledit.models.preprocess import check_image
+    from napari_fossiledit.models.segmenter import zoomed
 
     check_image(image)
     views = []
@@ -148,9 +150,10 @@ def agreed_labels_task(
         yield Progress(number, _VIEWS, f"What the model says, view {number + 1} of {_VIEWS}")
         checkpoint()
         turned = np.ascontiguousarray(_turned(image, number))
-        found = segmenter.predict(
-            turned, score_threshold=_LEAST, max_detections=segmenter.limits.most
-        )
+        with zoomed(segmenter, segmenter.input_zoom * _zoom(settings, number)):
+            found = segmenter.predict(
+                turned, score_threshold=_LEAST, max_detections=segmenter.limits.most
+            )
         views.append(_seen(found, number))
     labels = np.zeros(image.shape[:2], np.int32)
     undecided = np.zeros(image.shape[:2], bool)
@@ -168,6 +171,11 @@ def agreed_labels_task(
             undecided[window] |= mean >= 0.5
     yield Progress(_VIEWS, _VIEWS, "Agreed")
     return labels, undecided & (labels == 0)
+
+
+def _zoom(settings: Agreement, number: int) -> float:
+    """Zooms in turn; among the mirrored views in another turn, so that each axis sees them all."""
+    return settings.zooms[(number + number // 4) % len(settings.zooms)]
 
 
 def _turned(image: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:

@@ -124,12 +124,16 @@ class Agreement:
         Mean confidence over the eight orientations from which a detection is a fossil.
     doubtful : float
         And from which it is left undecided; below, it is rock.
+    zooms : tuple of float
+        Input zooms of the orientations in turn, times the model's: seen larger, small fossils are
+        found that the model misses else.
     steps, lr, proposal_steps, views, seed
         As in `Labels`.
     """
 
     sure: float = 0.6
     doubtful: float = 0.25
+    zooms: tuple[float, ...] = (1.0, 1.5)
     steps: int = 45
     lr: float = 8e-4
     proposal_steps: int = 120
@@ -142,6 +146,11 @@ class Agreement:
                 "Doubtful and sure must lie between 0 and 1, the lower first, not "
                 f"{self.doubtful:g} and {self.sure:g}."
             )
+        if not self.zooms or not all(0.1 <= zoom <= 10 for zoom in self.zooms):
+            raise InputError(
+                "The views need one zoom or more, each between 0.1 and 10, times the model's own."
+            )
+        object.__setattr__(self, "zooms", tuple(float(z) for z in self.zooms))  # lists from files
         _ = self.fit  # checks the rest
 
     @property
@@ -157,7 +166,7 @@ class Agreement:
 
     def to_dict(self) -> dict[str, Any]:
         """Name and settings."""
-        return {"name": "agreement", **asdict(self)}
+        return {"name": "agreement", **asdict(self), "zooms": list(self.zooms)}
 
 
 def _check_fit(steps: int, lr: float) -> None:

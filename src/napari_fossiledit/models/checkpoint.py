@@ -22,6 +22,7 @@ from napari_fossiledit.models.detectron2_config import (
 from napari_fossiledit.models.device import choose_device
 from napari_fossiledit.models.lite import from_lite
 from napari_fossiledit.models.model_folder import weights_in
+from napari_fossiledit.models.preprocess import check_zoom
 from napari_fossiledit.models.segmenter import Segmenter
 from napari_fossiledit.models.torchvision_state import (
     from_torchvision,
@@ -40,6 +41,7 @@ def load(
     backend: str = "auto",
     class_names: Sequence[str] | None = None,
     fossil_classes: Sequence[int | str] | None = None,
+    input_zoom: float = 1.0,
 ) -> Segmenter:
     """Load a model.
 
@@ -61,6 +63,8 @@ def load(
         One name a class, in the model's order.
     fossil_classes : sequence of int or str, optional
         Numbers (from 0) or names of the classes that count as the fossil; default: all.
+    input_zoom : float
+        How many times larger than usual the network shall see a slice.
 
     Raises
     ------
@@ -68,8 +72,10 @@ def load(
         If there is no such file, it is damaged, it is no such model, a setting is not supported,
         or the device is missing.
     InputError
-        If the class names or the fossil's classes are not those of the model.
+        If the class names or the fossil's classes are not those of the model, or for a zoom that
+        no network could work with.
     """
+    check_zoom(input_zoom)
     if backend not in {"auto", "torchvision", "detectron2"}:
         raise ModelError(
             f"The backend {backend!r} is unknown: choose auto, torchvision or detectron2."
@@ -82,6 +88,7 @@ def load(
     if fossil_classes is not None:
         names = segmenter.class_names
         segmenter.fossil_classes = class_numbers(fossil_classes, names, segmenter.name)
+    segmenter.input_zoom = input_zoom
     return segmenter
 
 

@@ -319,9 +319,13 @@ class Detectron2Native(RCNN):
         given = image if self.config.channel_order == "RGB" else image[:, :, ::-1]
         given = np.ascontiguousarray(given)
         rows, columns = given.shape[:2]
-        if self.config.shortest > 0:
-            new = shortest_edge.get_output_shape(
-                rows, columns, self.config.shortest, self.config.longest
+        zoom = self._input_zoom
+        shortest, longest = self.config.shortest * zoom, self.config.longest * zoom
+        if shortest > 0 or zoom != 1:
+            new = (
+                shortest_edge.get_output_shape(rows, columns, shortest, longest)
+                if shortest > 0
+                else (round(rows * zoom), round(columns * zoom))
             )
             # detectron2 itself makes 0 pixels of a very narrow slice's short side, and fails.
             new = tuple(max(n, 1) for n in new)

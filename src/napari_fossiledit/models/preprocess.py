@@ -12,7 +12,9 @@ from torch.nn import functional
 
 from napari_fossiledit.errors import InputError
 
-__all__ = ["NetworkInput", "Preprocess"]
+__all__ = ["LEAST_ZOOM", "MOST_ZOOM", "NetworkInput", "Preprocess", "check_zoom"]
+
+LEAST_ZOOM, MOST_ZOOM = 0.25, 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +66,10 @@ class Preprocess:
     multiple: int = 32
     pillow: bool = False
 
-    def __call__(self, image: NDArray[np.uint8], device: torch.device) -> NetworkInput:
-        """Prepare a (y, x, 3) uint8 RGB slice.
+    def __call__(
+        self, image: NDArray[np.uint8], device: torch.device, zoom: float = 1.0
+    ) -> NetworkInput:
+        """Prepare a (y, x, 3) uint8 RGB slice, seen ``zoom`` times larger than usual.
 
         Raises
         ------
@@ -74,7 +78,7 @@ class Preprocess:
         """
         check_image(image)
         original = (int(image.shape[0]), int(image.shape[1]))
-        content = self.resized(original)
+        content = self.resized(original, zoom)
         if self.pillow and content != original:
             image = np.asarray(
                 Image.fromarray(image).resize(content[::-1], Image.Resampling.BILINEAR)
@@ -91,18 +95,23 @@ class Preprocess:
         below, right = (-n % self.multiple for n in content)
         return NetworkInput(functional.pad(tensor, (0, right, 0, below)), content, original)
 
-    def resized(self, shape: tuple[int, int]) -> tuple[int, int]:
+    def resized(self, shape: tuple[int, int], zoom: float = 1.0) -> tuple[int, int]:
         """Rows and columns after the resize."""
         if self.shortest is None:
-            return shape
+            return max(round(shape[0] * zoom), 1), max(round(shape[1] * zoom), 1)
+        shortest = self.shortest * zoom
+        longest = None if self.longest is None else self.longest * zoom
         if self.pillow:
-            return self._resized_as_detectron2(shape, self.shortest)
-        scale = self.shortest / min(shape)
-        if self.longest is not None:
-            scale = min(scale, self.longest / max(shape))
+            return self._resized_as_detectron2(shape, shortest, longest)
+        scale = shortest / min(shape)
+        if longest is not None:
+            scale = min(scale, longest / max(shape))
         return max(int(shape[0] * scale), 1), max(int(shape[1] * scale), 1)
 
-    def _resized_as_detectron2(self, shape: tuple[int, int], shortest: int) -> tuple[int, int]:
+    @staticmethod
+    def _resized_as_detectron2(
+        shape: tuple[int, int], shortest: float, longest: float | None
+    ) -> tuple[int, int]:
         """Rounded, in the same two steps: in one, halves of a pixel would fall the other way."""
         scale = shortest / min(shape)
         rows, columns = shape[0] * scale, shape[1] * scale
@@ -110,10 +119,19 @@ class Preprocess:
             rows = float(shortest)
         else:
             columns = float(shortest)
-        if self.longest is not None and max(rows, columns) > self.longest:
-            again = self.longest * 1.0 / max(rows, columns)
+        if longest is not None and max(rows, columns) > longest:
+            again = longest * 1.0 / max(rows, columns)
             rows, columns = rows * again, columns * again
         return max(int(rows + 0.5), 1), max(int(columns + 0.5), 1)
+
+
+def check_zoom(zoom: float) -> None:
+    """Refuse an input zoom that no network could work with."""
+    if not LEAST_ZOOM <= zoom <= MOST_ZOOM:
+        raise InputError(
+            f"The input zoom must lie between {LEAST_ZOOM:g} and {MOST_ZOOM:g}, not {zoom:g}: 1 is "
+            "the model's own, 1.5 shows it small fossils larger."
+        )
 
 
 def check_image(image: NDArray[np.uint8]) -> None:

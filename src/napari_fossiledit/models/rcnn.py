@@ -22,7 +22,7 @@ from napari_fossiledit.models.classes import check_classes
 from napari_fossiledit.models.device import plain_memory_errors
 from napari_fossiledit.models.hooks import add_checkpoints
 from napari_fossiledit.models.paste import paste_masks
-from napari_fossiledit.models.preprocess import check_image
+from napari_fossiledit.models.preprocess import check_image, check_zoom
 from napari_fossiledit.models.segmenter import EditableLayer, KeyValue, Limits
 
 __all__ = ["BIAS", "RCNN", "RPN", "Found"]
@@ -89,6 +89,7 @@ class RCNN(ABC):
         self._name = name
         self._class_names = tuple(class_names)
         self._fossil_classes = tuple(range(len(self._class_names)))
+        self._input_zoom = 1.0
         self._lock = threading.RLock()
         self._device = torch.device(device)
         self.source: Path | None = None
@@ -116,6 +117,26 @@ class RCNN(ABC):
         wanted = check_classes(numbers, self._class_names, self._name)
         with self._lock:
             self._fossil_classes = wanted
+
+    @property
+    def input_zoom(self) -> float:
+        """How many times larger than usual the network sees a slice; 1 is the model's own size.
+
+        Above 1, small fossils are found that the model misses else, at the cost of memory and time
+        (with its square), and large ones may be lost; which is best, labelled slices must tell.
+
+        Raises
+        ------
+        InputError
+            When set to what no network could work with.
+        """
+        return self._input_zoom
+
+    @input_zoom.setter
+    def input_zoom(self, zoom: float) -> None:
+        check_zoom(zoom)
+        with self._lock:
+            self._input_zoom = float(zoom)
 
     @property
     @abstractmethod

@@ -6,7 +6,8 @@ Widgets, solvers and pipeline know models only through it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -18,7 +19,7 @@ from napari_fossiledit.instances import Instances
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["EditableLayer", "KeyValue", "Limits", "Segmenter"]
+__all__ = ["EditableLayer", "KeyValue", "Limits", "Segmenter", "zoomed"]
 
 
 _USUAL_MOST = 500
@@ -107,6 +108,13 @@ class Segmenter(Protocol):
     def fossil_classes(self, numbers: Sequence[int], /) -> None: ...
 
     @property
+    def input_zoom(self) -> float:
+        """How many times larger than usual the network sees a slice; 1 is the model's own size."""
+
+    @input_zoom.setter
+    def input_zoom(self, zoom: float, /) -> None: ...
+
+    @property
     def limits(self) -> Limits:
         """What the model's predictions never exceed."""
 
@@ -171,3 +179,15 @@ class Segmenter(Protocol):
 
     def fingerprint(self) -> str:
         """Sha256 of all weights as they are now, as hexadecimal text."""
+
+
+@contextmanager
+def zoomed(segmenter: Segmenter, zoom: float) -> Generator[None]:
+    """Let the network see slices at another input zoom; the lock is held meanwhile."""
+    with segmenter.lock:
+        before = segmenter.input_zoom
+        segmenter.input_zoom = zoom
+        try:
+            yield
+        finally:
+            segmenter.input_zoom = before

@@ -112,7 +112,7 @@ class Student:
 
     def seen(self, shape: tuple[int, int]) -> tuple[int, int]:
         """Rows and columns at which the network sees a slice of this shape."""
-        return self._segmenter.preprocess.resized(shape)
+        return self._segmenter.preprocess.resized(shape, self._segmenter.input_zoom)
 
     def keys(self, batch: Tensor, sizes: Sequence[tuple[int, int]]) -> Keys:
         """Keys of normalised, padded (n, 3, H, W) images: one pass through the body."""
@@ -134,7 +134,8 @@ class Student:
 
     def keys_of_image(self, image: NDArray[np.uint8]) -> Keys:
         """Keys of a whole (y, x, 3) uint8 slice, as a prediction computes them."""
-        given = self._segmenter.preprocess(image, self.device)
+        segmenter = self._segmenter
+        given = segmenter.preprocess(image, self.device, segmenter.input_zoom)
         return self.keys(given.tensor, [given.content])
 
     def keys_of_views(self, views: Sequence[View]) -> Keys:

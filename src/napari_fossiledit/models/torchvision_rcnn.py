@@ -122,7 +122,7 @@ class TorchvisionRCNN(RCNN):
     def _forward(
         self, image: NDArray[np.uint8], score_threshold: float, max_detections: int
     ) -> tuple[Detections, NDArray[np.float32], NetworkInput]:
-        given = self.preprocess(image, self._device)
+        given = self.preprocess(image, self._device, self._input_zoom)
         features = self.model.backbone(given.tensor)
         proposals = propose(
             self.model.rpn, features, given.content, given.padded, self._proposals(given.content)
@@ -214,7 +214,7 @@ class TorchvisionRCNN(RCNN):
             self._known(name, known)
         own = {name: self._own.get(name, name) for name in names}
         with self._computing(image), capture(self.model, own.values()) as seen:
-            given = self.preprocess(image, self._device)
+            given = self.preprocess(image, self._device, self._input_zoom)
             pyramid = self.model.backbone(given.tensor)
             for name in names:
                 if known[name].level == RPN:

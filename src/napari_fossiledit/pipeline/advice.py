@@ -216,6 +216,7 @@ def _what_to_do(judged: Judged) -> str:
     doing = {
         "mask threshold": f"Use mask threshold {judged.best:g}",
         "score threshold": f"Ask for a confidence of {judged.best:g}",
+        "input zoom": f"Show the model the slices at input zoom {judged.best:g}",
         "agreement": "Let the model learn from a slice that nobody labelled (solver agreement), "
         f"strength {judged.best:g}",
         "labels": f"Correct one slice and fit to its labels, strength {judged.best:g}",

@@ -16,6 +16,7 @@ __all__ = ["advice_figure", "draw_curves", "draw_gains"]
 COLOURS = (
     "#999999",
     "#56b4e9",
+    "#f0a3c8",
     "#e69f00",
     "#d55e00",
     "#009e73",

@@ -223,7 +223,9 @@ def _layers(segmenter: Segmenter) -> dict[str, list[str]]:
 def _identity(segmenter: Segmenter, fingerprint: str) -> str:
     """The weights' fingerprint with all else that decides what the model finds."""
     facts = {k: v for k, v in sorted(segmenter.facts.items()) if k != "Backend"}
-    about = [segmenter.fossil_classes, segmenter.limits, facts]
+    about: list[object] = [segmenter.fossil_classes, segmenter.limits, facts]
+    if segmenter.input_zoom != 1:
+        about.append(segmenter.input_zoom)
     return hashlib.sha256(f"{fingerprint} {about}".encode()).hexdigest()
 
 

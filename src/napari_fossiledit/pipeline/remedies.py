@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -20,6 +20,7 @@ __all__ = [
     "EditRemedy",
     "FineTuning",
     "Fitted",
+    "InputZoom",
     "MaskThreshold",
     "Remedy",
     "ScoreThreshold",
@@ -48,6 +49,8 @@ class Work:
     seed : int
     longest : float
         Seconds of the longest fit so far: fine-tuning takes as long.
+    zooms : dict of float to list of Instances
+        The unedited model's predictions at other input zooms, by slice.
     """
 
     segmenter: Segmenter
@@ -56,6 +59,7 @@ class Work:
     trained_on: list[LabelledSlice]
     seed: int = 0
     longest: float = 0.0
+    zooms: dict[float, list[Instances]] = field(default_factory=dict)
 
 
 @dataclass
@@ -148,6 +152,39 @@ class ScoreThreshold:
         return Fitted(
             {score: {j: plain[j].above(score) for j in held_out} for score in self.settings}
         )
+
+
+@dataclass(frozen=True)
+class InputZoom:
+    """Show the network the slices larger or smaller."""
+
+    key: str = "input zoom"
+    title: str = "Input zoom"
+    setting: str = "input zoom"
+    neutral: float = 1.0
+    usual: float = 1.25
+    settings: tuple[float, ...] = (0.8, 1.0, 1.25, 1.5, 2.0)
+
+    def try_task(self, work: Work, made_from: int, held_out: Sequence[int]) -> Task[Fitted]:
+        """Predict all slices once at every zoom, times the one that the model has now."""
+        from napari_fossiledit.models.segmenter import zoomed
+
+        segmenter = work.segmenter
+        work.zooms.setdefault(self.neutral, work.cuts[0.5])
+        missing = [zoom for zoom in self.settings if zoom not in work.zooms]
+        total = max(len(missing), 1) * len(work.slices)
+        for number, zoom in enumerate(missing):
+            found = []
+            for j, piece in enumerate(work.slices):
+                done = number * len(work.slices) + j
+                yield Progress(done, total, f"zoom {zoom:g}, {piece.name or f'slice {j}'}")
+                with zoomed(segmenter, segmenter.input_zoom * zoom):
+                    found.append(
+                        segmenter.predict(piece.image, max_detections=segmenter.limits.most)
+                    )
+            work.zooms[zoom] = found
+        yield Progress(total, total, self.title)
+        return Fitted({z: {j: work.zooms[z][j] for j in held_out} for z in self.settings})
 
 
 @dataclass(frozen=True)
@@ -303,6 +340,7 @@ def default_remedies() -> tuple[Remedy, ...]:
     return (
         MaskThreshold(),
         ScoreThreshold(),
+        InputZoom(),
         EditRemedy("ridge", "Edit: ridge", Ridge(), (0.1, 0.2, 0.3), 0.2),
         EditRemedy("adam", "Edit: adam", Adam(), (0.5, 1.0), 1.0),
         EditRemedy("distil", "Edit: distil", Distil(), (0.5, 1.0), 1.0),

@@ -225,6 +225,25 @@ class Bench(QObject):
             needs=layers,
         )
 
+    def change_model(self, key: str, change: Callable[[], None]) -> None:
+        """Change the loaded model's settings now, or as soon as the prediction that runs has ended.
+
+        It keeps its own to its end, and the window must not wait for it.
+        """
+        segmenter = self.session.segmenter
+
+        def safely() -> None:
+            with segmenter.lock:
+                change()
+
+        if not segmenter.lock.acquire(blocking=False):
+            self.latest.submit(key, safely)
+            return
+        try:
+            change()
+        finally:
+            segmenter.lock.release()
+
     def attempt(self, job: Callable[[], Any]) -> bool:
         """Do something at once on the main thread; an error the user can mend is shown."""
         try:

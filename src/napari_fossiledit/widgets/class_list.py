@@ -98,13 +98,6 @@ class ClassList(QWidget):
         segmenter, chosen = session.segmenter, tuple(sorted(numbers))
 
         def follow() -> None:
-            with segmenter.lock:
-                segmenter.fossil_classes = chosen
+            segmenter.fossil_classes = chosen
 
-        if not segmenter.lock.acquire(blocking=False):  # a prediction runs: it keeps its classes
-            bench.latest.submit("classes", follow)
-            return
-        try:
-            follow()
-        finally:
-            segmenter.lock.release()
+        bench.change_model("classes", follow)

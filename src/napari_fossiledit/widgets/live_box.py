@@ -74,10 +74,11 @@ class LiveBox(QWidget):
     def _state(self) -> Any:
         session = self._bench.session
         acting = [(id(e.edit), e.strength) for e in session.edits.entries if e.active]
-        classes = None if session.model is None else session.model.fossil_classes
+        info = session.model
+        view = None if info is None else (info.fossil_classes, info.input_zoom)
         labels = self._bench.layer(session.labels)
         layers = (id(self._bench.stack_layer), id(labels))
-        return id(session.segmenter), classes, layers, self._bench.current_z(), tuple(acting)
+        return id(session.segmenter), view, layers, self._bench.current_z(), tuple(acting)
 
     def _submit(self) -> None:
         bench, session = self._bench, self._bench.session

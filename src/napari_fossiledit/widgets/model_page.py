@@ -14,8 +14,9 @@ from napari_fossiledit.widgets.class_list import ClassList
 from napari_fossiledit.widgets.file_field import FileField, dropped_files
 from napari_fossiledit.widgets.jobs import Loaded, ModelRequest, load_model_task
 from napari_fossiledit.widgets.model_files import CONFIGS, WEIGHTS, config_beside, sort_files
-from napari_fossiledit.widgets.page import Page, Section, note, quiet_combo, say, set_ready
+from napari_fossiledit.widgets.page import Page, Section, note, quiet_combo, row, say, set_ready
 from napari_fossiledit.widgets.preferences import device
+from napari_fossiledit.widgets.zoom_box import ZoomBox
 
 __all__ = ["ModelPage"]
 
@@ -63,9 +64,12 @@ class ModelPage(Page):
         self._build_advanced()
         self.load = self.button("Load the model", self._load, main=True)
         self.facts = note()
+        self.zoom = ZoomBox(self.bench)
         self.classes = ClassList(self.bench, self.button)
-        for widget in (self.load, self.facts, self.classes):
-            self.body.addWidget(widget)
+        self.body.addWidget(self.load)
+        self.body.addWidget(self.facts)
+        self.body.addLayout(row(QLabel("Input zoom"), self.zoom, stretch=1))
+        self.body.addWidget(self.classes)
         self.setAcceptDrops(True)
         self._connect()
 
@@ -125,6 +129,7 @@ class ModelPage(Page):
             tip += " The edits of the model loaded now are dropped: save those you want to keep."
         set_ready(self.load, why, tip)
         say(self.facts, self._facts())
+        self.zoom.refresh()
         self.classes.refresh()
 
     def _facts(self) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelInfo", "Recipe", "Session"]
 
-_SCORED = {"probe", "compare", "advice"}  # results whose figures depend on the fossil's classes
+_SCORED = {"probe", "compare", "advice"}  # figures that depend on classes and zoom
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class ModelInfo:
     default_layers: frozenset[str] = frozenset()
     facts: tuple[tuple[str, str], ...] = ()
     fossil_classes: tuple[int, ...] = (0,)
+    input_zoom: float = 1.0
 
 
 @dataclass
@@ -161,9 +162,18 @@ class Session:
             Numbers into the model's ``classes``, at least one.
         """
         info, chosen = self._state.model, tuple(sorted(set(numbers)))
-        if info is None or not chosen or chosen == info.fossil_classes:
-            return
-        self._state.model = replace(info, fossil_classes=chosen)
+        if info is not None and chosen and chosen != info.fossil_classes:
+            self._change_view(replace(info, fossil_classes=chosen))
+
+    def set_input_zoom(self, zoom: float) -> None:
+        """Choose how much larger the network sees the slices; figures of another are forgotten."""
+        info = self._state.model
+        if info is not None and zoom != info.input_zoom:
+            self._change_view(replace(info, input_zoom=zoom))
+
+    def _change_view(self, info: ModelInfo) -> None:
+        """The same weights find other instances now."""
+        self._state.model = info
         for name in _SCORED & set(self._state.results):
             self.set_result(name, None)
         self.classes_changed.emit()
