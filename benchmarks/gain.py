@@ -4,7 +4,10 @@ Every remedy is made from ONE slice (ordinary rock, of a reef that the model was
 and judged on slices of other reefs: AP50, AP50 above the mask threshold's curve at equal recall,
 and mean precision at equal recall. Runs (models times slices) are averaged; the intervals resample
 individuals and slices, all runs together, and the wider is given. Nothing may be chosen on the
-reporting reefs (3000 to 3009): run it on the development reefs (2000 to 2009) for that.
+reporting reefs (3000 and above): run it on the development reefs (2000 to 2009) for that.
+
+``labels@1.5`` is made and judged at input zoom 1.5, and compared with the unedited model at its own
+size; ``zoom@1.5`` is the unedited model at that zoom: the rival.
 
 Usage: ``python benchmarks/gain.py OUT.json --models demo second.safetensors --reefs 2000 2001
 --made-from 2006,24 2007,24 --remedies labels agreement distil ridge fine-tuning``.
@@ -16,7 +19,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,14 @@ import numpy as np
 
 CUTS = (0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 ZS = (8, 24, 40)
-STRENGTHS = {"labels": (1.0,), "neighbours": (1.0,), "agreement": (0.5, 1.0), "distil": (0.5, 1.0)}
+STRENGTHS = {
+    "labels": (1.0,),
+    "neighbours": (1.0,),
+    "agreement": (0.25, 0.5, 0.75, 1.0, 1.25, 1.5),
+    "distil": (0.5, 1.0),
+    "adam": (0.5, 1.0),
+    "ridge": (0.1, 0.2, 0.3),
+}
 RESAMPLES = 1000
 
 
@@ -97,43 +107,43 @@ def runs_of(
     base = curve[0.5]
     for piece in makers:
         longest = 0.0
-        for remedy in remedies:
+        for whole in remedies:
+            remedy, _, zoom = whole.partition("@")
+            segmenter.input_zoom = float(zoom or 1)
+            made = (path, piece.name, whole)
+            known = (base, [*curve.values()])
+            if remedy == "zoom":
+                yield Run(*made, 1.0, 0.0, *judged(segmenter, slices), *known)
+                continue
             if remedy == "fine-tuning":
                 twin, seconds = fine_tuned(segmenter, [piece, *trained_on], longest)
-                yield Run(
-                    path,
-                    piece.name,
-                    remedy,
-                    1.0,
-                    seconds,
-                    *judged(twin, slices),
-                    base,
-                    [*curve.values()],
-                )
+                yield Run(*made, 1.0, seconds, *judged(twin, slices), *known)
                 continue
             begun = time.perf_counter()
             edit = edits(segmenter, piece, remedy, trained_on)
             seconds = time.perf_counter() - begun
             longest = max(longest, seconds if remedy == "labels" else 0.0)
             with editing.EditStack.of(segmenter).trial(edit) as set_strength:
-                for strength in STRENGTHS.get(remedy, (0.1, 0.2)):
+                for strength in STRENGTHS[remedy]:
                     set_strength(strength)
-                    found = judged(segmenter, slices)
-                    yield Run(
-                        path, piece.name, remedy, strength, seconds, *found, base, [*curve.values()]
-                    )
+                    yield Run(*made, strength, seconds, *judged(segmenter, slices), *known)
+        segmenter.input_zoom = 1.0
 
 
 def fine_tuned(segmenter: Any, slices: Sequence[Any], seconds: float) -> tuple[Any, float]:
-    """A copy with all weights trained on for about so many seconds."""
+    """A copy with all weights trained on for about so many seconds, at the model's input zoom."""
     from napari_fossiledit import models
+    from napari_fossiledit.models.augment import Augment
 
+    zoom = segmenter.input_zoom
+    views = Augment(scale=(0.8 * zoom, 1.3 * zoom))
     begun = time.perf_counter()
-    models.train(segmenter.twin(), slices, models.TrainSettings(steps=3, rate=1e-4, warm_up=1))
+    regime = models.TrainSettings(steps=3, rate=1e-4, warm_up=1, augment=views)
+    models.train(segmenter.twin(), slices, regime)
     steps = max(round(3 * seconds / (time.perf_counter() - begun)), 1)
     twin = segmenter.twin()
     begun = time.perf_counter()
-    regime = models.TrainSettings(steps=steps, rate=1e-4, warm_up=min(5, steps))
+    regime = replace(regime, steps=steps, warm_up=min(5, steps))
     models.train(twin, slices, regime)
     return twin, time.perf_counter() - begun
 
@@ -152,6 +162,7 @@ def table(runs: Sequence[Run]) -> list[dict[str, Any]]:
                 "runs": len(mine),
                 "seconds": float(np.mean([run.seconds for run in mine])),
                 **{name: interval.to_dict() for name, interval in changes(mine).items()},
+                "ap50_against": against(mine, runs),
                 "precision": float(np.mean([m.precision for m in means])),
                 "recall": float(np.mean([m.recall for m in means])),
                 "precision_before": float(np.mean([m.precision for m in befores])),
@@ -195,6 +206,31 @@ def changes(runs: Sequence[Run]) -> dict[str, Any]:
         for name, arrays in parts.items():
             found[name].append(way.interval(np.mean(arrays, axis=0)))
     return {name: widest(candidates) for name, candidates in found.items()}
+
+
+def against(mine: Sequence[Run], runs: Sequence[Run]) -> dict[str, Any]:
+    """AP50 less that of the rivals at the same zoom, run by run: the zoom alone, fine-tuning."""
+    from napari_fossiledit.metrics.ap_intervals import resampled
+    from napari_fossiledit.metrics.intervals import resampling_ways, widest
+
+    zoom = mine[0].remedy.partition("@")[2]
+    found = {}
+    for rival in ("zoom", "fine-tuning"):
+        name = f"{rival}@{zoom}" if zoom else rival
+        others = {(run.model, run.made_from): run for run in runs if run.remedy == name}
+        pairs = [(run, others.get((run.model, run.made_from))) for run in mine]
+        if mine[0].remedy == name or any(other is None for _, other in pairs):
+            continue
+        intervals = []
+        for way in resampling_ways(mine[0].scores, resamples=RESAMPLES):
+            each = [
+                resampled(run.matches, way) - resampled(other.matches, way)
+                for run, other in pairs
+                if other is not None
+            ]
+            intervals.append(way.interval(np.mean(each, axis=0)))
+        found[name] = widest(intervals).to_dict()
+    return found
 
 
 def main() -> None:
@@ -249,6 +285,9 @@ def line(row: dict[str, Any]) -> str:
         for name, digits in (("precision", 3), ("recall", 3), ("false", 0), ("true", 0))
     )
     name = f"{row['remedy']} at {row['strength']:g}"
+    for rival, change in row["ap50_against"].items():
+        low, high = change["low"], change["high"]
+        three += f"  against {rival} {change['value']:+.3f} ({low:+.3f}, {high:+.3f})"
     return f"{name}, {row['runs']} runs, {row['seconds']:.1f} s: {three}  {numbers}"
 
 
