@@ -22,6 +22,8 @@ from napari_fossiledit.cli import (
     evaluate,
     experiment,
     link,
+    measure,
+    mesh,
     model,
     perturb,
     probe,
@@ -46,6 +48,8 @@ app = typer.Typer(
 app.command("demo", cls=PlainCommand)(demo.demo)
 app.command("segment", cls=PlainCommand)(segment.segment)
 app.command("link", cls=PlainCommand)(link.link)
+app.command("measure", cls=PlainCommand)(measure.measure)
+app.command("mesh", cls=PlainCommand)(mesh.mesh)
 app.command("perturb", cls=PlainCommand)(perturb.perturb)
 app.command("probe", cls=PlainCommand)(probe.probe)
 app.command("edit", cls=PlainCommand)(edit.edit)
