@@ -15,6 +15,7 @@ import large_slice
 import preview
 import sample_reef
 import versus_detectron2
+import whole_stack
 
 import viewer
 
@@ -28,6 +29,7 @@ _ALL = (
     versus_detectron2,
     viewer,
     preview,
+    whole_stack,
 )
 
 

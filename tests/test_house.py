@@ -27,7 +27,9 @@ FLOORS = {
     "cli": 6,
     "widgets": 6,
 }
-NAMED = {*FLOORS, "_sample_data"}
+# What napari calls: sample data, readers and writers, on the widgets' floor.
+CALLED = {"_sample_data", "_reader", "_writer"}
+NAMED = {*FLOORS, *CALLED}
 # The demo model is trained with models/, from the sample's data: the one upward call.
 UPWARD_IN_FUNCTIONS = {("sample", "models")}
 # Volumes and meshes are read and written by io, on the same floor; io knows nothing of them.
@@ -41,8 +43,7 @@ def files() -> list[Path]:
 
 def room_of(path: Path) -> str:
     name = path.relative_to(ROOT).parts[0].removesuffix(".py")
-    # napari's sample data: it fills layers by the widgets' own task runner.
-    return "widgets" if name == "_sample_data" else name
+    return "widgets" if name in CALLED else name
 
 
 def imports(path: Path, *, module_level: bool) -> set[str]:
@@ -85,7 +86,7 @@ def test_imports_run_downhill(path: Path) -> None:
         parts = name.split(".")
         if parts[0] != "napari_fossiledit" or len(parts) < 2 or parts[1] not in NAMED:
             continue
-        other = "widgets" if parts[1] == "_sample_data" else parts[1]
+        other = "widgets" if parts[1] in CALLED else parts[1]
         if other == room or (room, other) in UPWARD_IN_FUNCTIONS | SIDEWAYS:
             continue
         allowed = FLOORS[other] < mine or (mine == 1 and other == "errors")

@@ -6,8 +6,10 @@ says so in notes. Writing is atomic: a file is either whole and in place, or as 
 
 from __future__ import annotations
 
+from napari_fossiledit.io.files import holds_images
 from napari_fossiledit.io.folder import atomic_folder, check_writable, make_folder
 from napari_fossiledit.io.images import Converted, read_image, to_rgb8
+from napari_fossiledit.io.kinds import holds_labels
 from napari_fossiledit.io.label_store import LabelStore
 from napari_fossiledit.io.label_volume import LabelVolume, open_labels
 from napari_fossiledit.io.labelled import Labelled, open_labelled, read_labelled
@@ -23,7 +25,7 @@ from napari_fossiledit.io.save import (
 )
 from napari_fossiledit.io.stack import Stack, open_stack
 from napari_fossiledit.io.tables import Textures, read_textures, write_table
-from napari_fossiledit.io.voxels import checked_voxel_size, write_voxel_file
+from napari_fossiledit.io.voxels import checked_voxel_size, mm_per, write_voxel_file
 from napari_fossiledit.io.zarr_files import is_zarr
 
 __all__ = [
@@ -38,8 +40,11 @@ __all__ = [
     "atomic_folder",
     "check_writable",
     "checked_voxel_size",
+    "holds_images",
+    "holds_labels",
     "is_zarr",
     "make_folder",
+    "mm_per",
     "open_labelled",
     "open_labels",
     "open_stack",

@@ -11,7 +11,7 @@ from pathlib import Path
 from napari_fossiledit.errors import InputError
 from napari_fossiledit.io.images import IMAGE_SUFFIXES
 
-__all__ = ["base_stem", "gaps", "image_files", "label_files", "natural_key"]
+__all__ = ["base_stem", "gaps", "holds_images", "image_files", "label_files", "natural_key"]
 
 LABEL_SUFFIXES = ("_masks", "_mask", "_labels", "_label", "_confusers", "_confuser")
 
@@ -45,6 +45,14 @@ def image_files(folder: Path) -> tuple[list[Path], list[Path]]:
             f"The folder {folder} holds no PNG, JPEG or TIFF image: choose the folder that does."
         )
     return images, labels
+
+
+def holds_images(folder: Path) -> bool:
+    """Whether a folder holds any image file."""
+    try:
+        return bool(_listed(folder))
+    except (OSError, InputError):
+        return False
 
 
 def label_files(folder: Path) -> list[Path]:

@@ -129,7 +129,7 @@ def write_labels(
         raise InputError(f"Labels for {path.name} must be whole numbers, not {labels.dtype}.")
     if suffix in {".tif", ".tiff"}:
         options = _label_options(labels.ndim, voxel_size)
-        _write_tiff(path, labels.astype(np.int32, copy=False), options)
+        _write_tiff(path, _int32(labels, path), options)
     elif suffix == ".png":
         if labels.ndim != 2 or (labels.size and int(labels.max()) > np.iinfo(np.uint16).max):
             raise InputError(
@@ -191,15 +191,27 @@ def write_label_slices(
 
     Raises
     ------
+    InputError
+        Labels that int32 cannot hold.
     OutputError
         See `atomic`.
     """
     # One strip a slice, so that tifffile takes the iterable's items as they come.
-    pages = (np.asarray(labels).astype(np.int32) for labels in slices)
+    pages = (_int32(np.asarray(labels), Path(path)) for labels in slices)
     more: dict[str, Any] = {"shape": shape, "dtype": np.int32, "rowsperstrip": shape[1]}
     # The size before compression decides, as that after it is not known yet.
     more["bigtiff"] = int(np.prod(shape, dtype=np.int64)) * 4 > _LARGEST_CLASSIC
     _write_tiff(Path(path), pages, _label_options(3, voxel_size) | more)
+
+
+def _int32(labels: NDArray[Any], path: Path) -> NDArray[np.int32]:
+    highest = int(labels.max()) if labels.size else 0
+    if highest > np.iinfo(np.int32).max:
+        raise InputError(
+            f"The labels for {path.name} hold the number {highest}, but label files take numbers "
+            f"up to {np.iinfo(np.int32).max}: number the instances anew."
+        )
+    return labels.astype(np.int32, copy=False)
 
 
 def _label_options(axes: int, voxel_size: tuple[float, float, float] | None) -> dict[str, Any]:
