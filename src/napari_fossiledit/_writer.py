@@ -68,7 +68,7 @@ def voxel_size_in_mm(meta: Mapping[str, Any]) -> tuple[float, float, float] | No
     if len(scale) not in {2, 3} or len(factors) != len(scale):
         return None
     sizes = [s * f for s, f in zip(scale, factors, strict=True) if f is not None]
-    if len(sizes) != len(scale) or min(sizes) <= 0:
+    if len(sizes) != len(scale) or not all(0 < s < float("inf") for s in sizes):
         return None
     z, y, x = sizes if len(sizes) == 3 else (sizes[0], *sizes)
     return z, y, x

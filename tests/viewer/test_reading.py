@@ -159,3 +159,34 @@ def test_tiffs_of_labels_are_told_from_photographs(tmp_path) -> None:
         True,
         False,
     ]
+
+
+def test_the_page_opens_a_folder_and_sets_the_voxel_size(hands, tmp_path) -> None:
+    path = folder(tmp_path / "reef")
+    (path / "voxel_size.json").unlink()
+    (path / "s2.png").unlink()
+    page = hands.page("Stack and labels")
+    page.open.open_path(path)
+    hands.wait()
+    assert hands.outcomes[-1].state == "done", hands.outcomes[-1].message
+    assert hands.session.stack == "reef"
+    assert "numbering of the slices has gaps" in page.open.said.text()
+    assert "voxel size is unknown" in page.problem.text()
+    hands.viewer.add_labels(LABELS[:5], name="fossils")
+    hands.press(page.voxel.set)
+    assert "voxel size 0 x 0 x 0 cannot be" in notification_manager.records[-1].message
+    for box, value in zip(page.voxel.lengths, VOXEL, strict=True):
+        box.setValue(value)
+    hands.press(page.voxel.set)
+    hands.settle()
+    for name in ("reef", "fossils"):
+        placed(hands.viewer.layers[name])
+    assert "0.5 × 0.145 × 0.145 mm" in page.facts.text()
+    assert page.problem.text() == ""
+
+
+def test_the_page_says_what_it_cannot_open(hands, tmp_path) -> None:
+    hands.page("Stack and labels").open.open_path(tmp_path)
+    hands.wait()
+    assert "holds no PNG, JPEG or TIFF image" in hands.outcomes[-1].message
+    assert hands.names() == []

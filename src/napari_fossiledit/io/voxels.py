@@ -167,4 +167,4 @@ def _checked(values: object) -> VoxelSize | None:
         z, y, x = (float(v) for v in values)  # type: ignore[attr-defined]
     except (TypeError, ValueError):
         return None
-    return (z, y, x) if min(z, y, x) > 0 and max(z, y, x) < float("inf") else None
+    return (z, y, x) if all(0 < v < float("inf") for v in (z, y, x)) else None

@@ -197,7 +197,7 @@ def _voxel_size(
             return None
         found.append(float(scale[names.index(axis)]) * factor)
     z, y, x = found
-    return (z, y, x) if min(found) > 0 and max(found) < float("inf") else None
+    return (z, y, x) if all(0 < v < float("inf") for v in found) else None
 
 
 def _plain_axes(array: Any, path: Path) -> str:

@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 
 from napari_fossiledit.errors import FossilEditError
+from napari_fossiledit.widgets.file_field import dropped_files
 from napari_fossiledit.widgets.layers import is_stack, voxel_words
+from napari_fossiledit.widgets.open_box import OpenBox, VoxelBox
 from napari_fossiledit.widgets.page import LayerCombo, Page, note, say, set_ready, warn
 
 __all__ = ["StackPage"]
 
 _NEEDS = (
-    "Open your stack of photographs and its labels (File > Open, or drop them here), or press "
-    "'Open the sample reef' to try everything out."
+    "Open your stack of photographs and its labels (or drop them here), or press 'Open the sample "
+    "reef' to try everything out."
 )
 _COUNT_VOXELS = 30_000_000
 
@@ -37,6 +39,9 @@ class StackPage(Page):
         self.body.addWidget(self.needs)
         self.sample = self.button("Open the sample reef", self._open_sample)
         self.body.addWidget(self.sample)
+        self.open = OpenBox(bench, self.button)
+        self.body.addWidget(self.open)
+        self.setAcceptDrops(True)
         self.stack = LayerCombo(
             bench, is_stack, lambda: session.stack, lambda n: session.choose(stack=n)
         )
@@ -63,6 +68,8 @@ class StackPage(Page):
         form.addRow("Stack", self.stack)
         form.addRow("Fossils", self.labels)
         form.addRow("Confusers", self.confusers)
+        self.voxel = VoxelBox(bench, self.button)
+        form.addRow("Voxel size", self.voxel)
         self.facts = note()
         self.problem = note()
         self.body.addWidget(self.facts)
@@ -72,8 +79,8 @@ class StackPage(Page):
 
     def refresh(self) -> None:
         """Show the layers and what is said about them."""
-        for combo in (self.stack, self.labels, self.confusers):
-            combo.refresh()
+        for part in (self.stack, self.labels, self.confusers, self.open, self.voxel):
+            part.refresh()
         layer = self.bench.stack_layer
         say(self.needs, "" if layer is not None else _NEEDS)
         self.sample.setVisible(layer is None)
@@ -104,8 +111,8 @@ class StackPage(Page):
             lines.append(f"Its values are {layer.dtype}: they are scaled to 8 bits for the model.")
         if "pixel" in voxel_words(layer):
             problems.append(
-                "The voxel size is unknown (1 pixel): set the layer's scale and units before you "
-                "measure anything."
+                "The voxel size is unknown (1 pixel): set it above, in mm, before you measure "
+                "anything."
             )
         for what, name in (("fossils", self.session.labels), ("confusers", self.session.confusers)):
             try:
@@ -137,6 +144,18 @@ class StackPage(Page):
                 else "The labels are empty: paint the fossils of at least one slice."
             )
         return self._count
+
+    def dragEnterEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Take files and folders; what is no stack is told when it is dropped."""
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Open the first of what was dropped."""
+        event.acceptProposedAction()
+        paths = dropped_files(event)
+        if paths and not self.bench.runner.busy:
+            self.open.open_path(paths[0])
 
     def _open_sample(self) -> None:
         from napari_fossiledit._sample_data import reef_with_labels
