@@ -54,6 +54,7 @@ bench: $(VENV)/.installed
 
 screenshots: $(VENV)/.installed
 	$(TEST_ENV) xvfb-run -a -s "$(SCREEN)" $(BIN)/python docs/make_screenshots.py
+	$(BIN)/python docs/make_mesh_picture.py
 
 docs: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --group docs

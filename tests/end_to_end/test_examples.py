@@ -37,6 +37,14 @@ def test_segment_a_stack() -> None:
     assert len(lines) > 3
 
 
+def test_measure_and_mesh(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    lines = run(str(ROOT / "examples" / "measure_and_mesh.py"), str(folder)).splitlines()
+    assert lines[0].split()[:3] == ["id", "volume_mm3", "surface_mm2"]
+    assert sum("triangles" in line for line in lines) == 3
+    assert {p.name for p in folder.iterdir()} == {"specimens.csv", "largest.obj", "specimens.nrrd"}
+
+
 def test_mend_a_model() -> None:
     said = run(str(ROOT / "examples" / "mend_a_model.py"))
     assert "painted over" in said
