@@ -14,6 +14,7 @@ import large_model
 import large_slice
 import preview
 import sample_reef
+import segmenting
 import versus_detectron2
 import whole_stack
 
@@ -23,6 +24,7 @@ _ALL = (
     import_time,
     sample_reef,
     large_slice,
+    segmenting,
     fills,
     edit_time,
     large_model,

@@ -47,6 +47,8 @@ def drive(task: Task[T]) -> T:
         ) as bar:
 
             def show(progress: Progress) -> None:
+                if progress.total and not bar.total:
+                    bar.initial = progress.done  # an earlier run's: it took none of this time
                 bar.total = progress.total
                 bar.n = progress.done
                 bar.set_description_str(progress.message, refresh=True)

@@ -30,7 +30,9 @@ def segment(
     out: Annotated[
         Path,
         typer.Option(
-            "--out", help="A .tif for all slices, a .png for one, or a folder: a .tif each."
+            "--out",
+            help="A .ome.zarr, which goes on where it was stopped; or a .tif for all slices, a "
+            ".png for one, or a folder: a .tif each.",
         ),
     ],
     model: ModelChoice = DEMO,
@@ -44,27 +46,47 @@ def segment(
         float | None, typer.Option("--strength", help="The edit's strength; default: its own.")
     ] = None,
     link: Annotated[
-        bool, typer.Option("--link", help="Give one fossil the same label in neighbouring slices.")
+        bool,
+        typer.Option(
+            "--link", help="Give one fossil the same label in neighbouring slices (.tif, folder)."
+        ),
     ] = False,
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            "--tile",
+            metavar="PIXELS",
+            help="Predict in overlapping tiles of at most this side; default: only where a slice "
+            "is too large for the memory (.ome.zarr).",
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="Predict on the workers of this Dask cluster, e.g. tcp://10.0.0.5:8786 "
+            "(.ome.zarr).",
+        ),
+    ] = None,
     seed: options.Seed = 0,
     json: options.Json = None,
 ) -> None:
     """Find the fossils of every slice and write them as labels."""
     from napari_fossiledit import io
     from napari_fossiledit.cli.edits import apply_edit
+    from napari_fossiledit.cli.segment_whole import check_whole, is_whole, whole
     from napari_fossiledit.pipeline import segment_task
 
+    check_whole(out, link=link, tile=tile, scheduler=scheduler)
     stack = io.open_stack(images)
     note(stack.notes)
-    check_outputs([images, *model.files, edit], [*_targets(out, stack.names), json])
+    targets = [out] if is_whole(out) else _targets(out, stack.names)
+    check_outputs([images, *model.files, edit], [*targets, json])
     _check_out(out, len(stack), json)
     segmenter = load_model(model)
     applied = None if edit is None else apply_edit(segmenter, edit, strength)
-    slices = cast("Sequence[NDArray[np.uint8]]", stack.images)
-    found = drive(segment_task(segmenter, slices, stack.names, score_threshold=score))
-    note_limit(segmenter, found)
-    _write(out, stack, _labels(found, link))
-    figures = _figures(stack, found, segmenter.class_names) | {
+    made_by = {
         "model": segmenter.name,
         "fingerprint": segmenter.fingerprint(),
         "edit": applied,
@@ -72,7 +94,15 @@ def segment(
         "linked": link,
         "seed": seed,
     }
-    report(json, figures)
+    if is_whole(out):
+        figures = whole(segmenter, stack, out, score=score, tile=tile, scheduler=scheduler)
+        report(json, figures | made_by)
+        return
+    slices = cast("Sequence[NDArray[np.uint8]]", stack.images)
+    found = drive(segment_task(segmenter, slices, stack.names, score_threshold=score))
+    note_limit(segmenter, found)
+    _write(out, stack, _labels(found, link))
+    report(json, _figures(stack, found, segmenter.class_names) | made_by)
     total = sum(len(item) for item in found)
     typer.echo(f"{total} instances in {len(stack)} slices, written to {out}.")
 
@@ -89,8 +119,10 @@ def _check_out(out: Path, count: int, json: Path | None) -> None:
         )
     if suffix in {".tif", ".tiff", ".png"}:
         io.check_writable(out)
-    elif suffix:
-        raise InputError(f"Labels are written as .tif or .png, not as {out.name}: rename it.")
+    elif suffix and suffix != ".zarr":
+        raise InputError(
+            f"Labels are written as .ome.zarr, .tif or .png, not as {out.name}: rename it."
+        )
     if json is not None:
         io.check_writable(json)
 

@@ -11,6 +11,7 @@ from napari_fossiledit.pipeline.probe import VERSIONS, ProbeResult, ProbeRow, pr
 from napari_fossiledit.pipeline.probe_instances import InstanceScore, ProbedInstance
 from napari_fossiledit.pipeline.probe_textures import TextureClass
 from napari_fossiledit.pipeline.segment import segment, segment_task
+from napari_fossiledit.pipeline.whole_stack import segment_stack, segment_stack_task
 
 __all__ = [
     "VERSIONS",
@@ -38,5 +39,7 @@ __all__ = [
     "probe",
     "probe_task",
     "segment",
+    "segment_stack",
+    "segment_stack_task",
     "segment_task",
 ]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from typing import TYPE_CHECKING
-
-from napari_fossiledit.instances import Instances
 
 if TYPE_CHECKING:
     from napari_fossiledit.models.segmenter import Segmenter
@@ -13,13 +11,13 @@ if TYPE_CHECKING:
 __all__ = ["limit_sentence"]
 
 
-def limit_sentence(segmenter: Segmenter, predictions: Iterable[Instances]) -> str:
+def limit_sentence(segmenter: Segmenter, predictions: Iterable[Sized]) -> str:
     """Say on how many slices the model stopped at its own number of instances.
 
     Parameters
     ----------
     segmenter : Segmenter
-    predictions : iterable of Instances
+    predictions : iterable of Instances, or of anything as long
         One a slice.
 
     Returns

@@ -12,6 +12,8 @@ from napari_fossiledit.widgets.jobs import Segmented, segment_task
 from napari_fossiledit.widgets.layers import placed
 from napari_fossiledit.widgets.page import Page, note, quiet_combo, row, say, set_ready, warn
 from napari_fossiledit.widgets.preferences import confidence
+from napari_fossiledit.widgets.result_box import ResultBox
+from napari_fossiledit.widgets.whole_run import WholeRun
 
 __all__ = ["SegmentPage"]
 
@@ -44,6 +46,8 @@ class SegmentPage(Page):
         self.range_row.itemAt(1).widget().setVisible(True)
         form.addRow("From", self.range_row)
         form.addRow("Confidence", self.score)
+        self.result = ResultBox()
+        form.addRow("Result", self.result)
         self._form = form
         self.start = self.button("Segment", self._start, main=True)
         self.body.addWidget(self.start)
@@ -51,6 +55,7 @@ class SegmentPage(Page):
         self.body.addWidget(self.said)
         self.caution = note()
         self.body.addWidget(self.caution)
+        self.whole = WholeRun(self.bench, self.result, self.said, self.caution)
         self.scope.currentTextChanged.connect(self.refresh)
 
     def refresh(self) -> None:
@@ -62,6 +67,9 @@ class SegmentPage(Page):
             self.last.setRange(0, slices - 1)
             self.last.setValue(slices - 1)
         self._form.setRowVisible(self.range_row, self.scope.currentText() == RANGE)
+        self._form.setRowVisible(self.result, self._to_disk(slices))
+        if layer is not None:
+            self.result.set_stack(layer.name, layer.source.path)
         z = self.bench.current_z()
         texts = {
             THIS: f"Segment slice {z}" if slices > 1 else "Segment this slice",
@@ -72,8 +80,13 @@ class SegmentPage(Page):
         set_ready(
             self.start,
             self.bench.why_not(model=True),
-            "The instances become a new labels layer; no layer is written over.",
+            "Every slice is kept on disk as soon as it is done; stopped, it can go on later."
+            if self._to_disk(slices)
+            else "The instances become a new labels layer; no layer is written over.",
         )
+
+    def _to_disk(self, slices: int) -> bool:
+        return self.scope.currentText() == ALL and slices > 1
 
     def numbers(self) -> list[int]:
         """The slices to segment."""
@@ -88,12 +101,12 @@ class SegmentPage(Page):
         if self.bench.why_not(model=True):
             return
         source, numbers = self.bench.stack(), self.numbers()
+        if self._to_disk(source.shape[0]):
+            self.whole.start(source, self.score.value(), self._edited())
+            return
         segmenter, score = self.session.segmenter, self.score.value()
         where = f"slice {numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} slices"
-        edits = self.session.active_edits
-        self._what = f"{source.name}: {where}" + (f", {edits} edits" if edits > 1 else "")
-        if edits == 1:
-            self._what += ", edited"
+        self._what = f"{source.name}: {where}{self._edited()}"
         self._place = source.place
         self._where, self._several = where, len(numbers) > 1
         self.bench.start(
@@ -103,6 +116,10 @@ class SegmentPage(Page):
             holds_weights=len(numbers) > 1,
             needs=[source.name],
         )
+
+    def _edited(self) -> str:
+        edits = self.session.active_edits
+        return f", {edits} edits" if edits > 1 else ", edited" if edits else ""
 
     def _done(self, result: Segmented) -> None:
         layer = add_segmented(self.bench.add_labels, result, self._what, self._place)

@@ -32,6 +32,7 @@ class TaskBar(QWidget):
         super().__init__(parent)
         self._runner = runner
         self._last, self._title = Progress(0, 0), runner.title
+        self._before: int | None = None
         self.message = QLabel("Nothing is running.")
         self.message.setWordWrap(True)
         self.bar = QProgressBar()
@@ -65,17 +66,21 @@ class TaskBar(QWidget):
 
     def _started(self, title: str) -> None:
         self._last, self._title = Progress(0, 0, title), title
+        self._before = None
         self._busy(True)
 
     def _progressed(self, progress: Progress) -> None:
+        if self._before is None and progress.total:
+            self._before = progress.done  # what an earlier run did took none of this one's time
         self._last = progress
         self._show()
 
     def _ended(self, outcome: Outcome) -> None:
         self._busy(False)
+        stays = outcome.message or "Everything is as it was before."
         words = {
             "done": f"Done: {self._title}.",
-            "cancelled": f"Cancelled: {self._title}. Everything is as it was before.",
+            "cancelled": f"Cancelled: {self._title}. {stays}",
             "failed": outcome.message,
         }
         self.message.setText(words[outcome.state])
@@ -90,7 +95,9 @@ class TaskBar(QWidget):
         self.bar.setRange(0, max(1, last.total))
         self.bar.setValue(last.done if last.total else 0)
         step = last.message if last.message and last.message != runner.title else ""
-        left = time_left(last.done, last.total, runner.seconds) or f"{runner.seconds:.0f} s"
+        before = self._before or 0
+        left = time_left(last.done - before, last.total - before, runner.seconds)
+        left = left or f"{runner.seconds:.0f} s"
         text = " · ".join(part for part in (runner.title, step, left) if part)
         if text != self.message.text():
             self.message.setText(text)

@@ -37,7 +37,7 @@ class Outcome:
     value : object
         The task's result when done.
     message : str
-        One plain sentence when failed.
+        One plain sentence when failed; what stays when cancelled, '' for nothing.
     steps : tuple of Progress
         Steps not yet shown when the task ended.
     """
@@ -111,6 +111,7 @@ class _Running:
     on_progress: Callable[[Progress], None] | None
     holds_weights: bool
     needs: tuple[Any, ...]
+    stays: str = ""
     worker: Any = None
     since: float = 0.0
     reason: str = ""
@@ -175,6 +176,7 @@ class TaskRunner(QObject):
         on_progress: Callable[[Progress], None] | None = None,
         holds_weights: bool = False,
         needs: tuple[Any, ...] = (),
+        stays: str = "",
     ) -> bool:
         """Start a task unless one runs already.
 
@@ -190,6 +192,8 @@ class TaskRunner(QObject):
             The edit list stays locked while this task runs.
         needs : tuple
             Layers without which the result is of no use.
+        stays : str
+            What stays of it when it is cancelled, in a sentence.
 
         Returns
         -------
@@ -199,7 +203,14 @@ class TaskRunner(QObject):
         if self._running is not None:
             return False
         run = _Running(
-            title, CancelToken(), threading.Event(), on_done, on_progress, holds_weights, needs
+            title,
+            CancelToken(),
+            threading.Event(),
+            on_done,
+            on_progress,
+            holds_weights,
+            needs,
+            stays,
         )
         worker = create_worker(
             _steps, make, run.token, title, run.ended, _start_thread=False, _worker_class=_Worker
@@ -253,6 +264,8 @@ class TaskRunner(QObject):
         self._running = None
         if run.reason:
             outcome = Outcome("failed", message=run.reason)
+        elif outcome.state == "cancelled":
+            outcome = Outcome("cancelled", message=run.stays)
         try:
             if outcome.state == "done" and run.on_done is not None and _alive(run.on_done):
                 run.on_done(outcome.value)
