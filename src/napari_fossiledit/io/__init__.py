@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from napari_fossiledit.io.files import holds_images
 from napari_fossiledit.io.folder import atomic_folder, check_writable, make_folder
+from napari_fossiledit.io.frames import read_frame, write_frame
 from napari_fossiledit.io.images import Converted, read_image, to_rgb8
 from napari_fossiledit.io.kinds import holds_labels
 from napari_fossiledit.io.label_store import LabelStore
@@ -48,12 +49,14 @@ __all__ = [
     "open_labelled",
     "open_labels",
     "open_stack",
+    "read_frame",
     "read_image",
     "read_labelled",
     "read_labels",
     "read_textures",
     "to_rgb8",
     "write_bytes",
+    "write_frame",
     "write_image",
     "write_json",
     "write_label_slices",

@@ -53,7 +53,8 @@ def surface_of_volume(field: Field, volume: float) -> tuple[Surface, float] | tu
         None where no level within the field's bounds has that volume.
     level : float
     """
-    low, high, level = field.lowest, field.highest, 0.0
+    low, high = field.lowest, field.highest
+    level = min(max(_guess(field, volume), low), high)
     for attempt in range(_TRIES):
         checkpoint()
         surface = _marched(field, level)
@@ -68,6 +69,13 @@ def surface_of_volume(field: Field, volume: float) -> tuple[Surface, float] | tu
             step = level_before + (found - volume) / surface.area
             level = step if low < step < high else level
     return None, level
+
+
+def _guess(field: Field, volume: float) -> float:
+    """The level above which as many grid points lie as fill the volume."""
+    values = field.values.ravel()
+    count = min(max(1, round(volume / float(np.prod(field.spacing)))), values.size - 1)
+    return float(np.partition(values, values.size - count)[values.size - count])
 
 
 def _marched(field: Field, level: float) -> Surface | None:
