@@ -189,6 +189,9 @@ def test_real_remedies_leave_the_model_as_it_was(tiny) -> None:
     remedies = [
         EditRemedy("ridge", "Edit: ridge", editing.Ridge(), (0.5,), 0.5),
         EditRemedy("labels", "Labels", editing.Labels(steps=1, views=1, crop=32), (1.0,), 1.0),
+        EditRemedy(
+            "zoomed", "Zoomed", editing.Labels(steps=1, views=1, crop=32), (1.0,), 1.0, zoom=1.5
+        ),
         EditRemedy("agreement", "Agreement", editing.Agreement(steps=1, views=1), (1.0,), 1.0),
         FineTuning(steps=1),
     ]
@@ -200,6 +203,7 @@ def test_real_remedies_leave_the_model_as_it_was(tiny) -> None:
     assert advice.remedy("fine-tuning").detail == "1 steps"
     assert advice.trained_on == 1
     assert tiny.fingerprint() == before
+    assert tiny.input_zoom == 1
 
 
 def test_every_zoom_is_predicted_once_and_given_back(tiny, monkeypatch) -> None:
@@ -261,6 +265,7 @@ def test_the_default_remedies_need_ever_more_of_the_user() -> None:
         "distil",
         "agreement",
         "labels",
+        "zoomed labels",
         "fine-tuning",
     ]
     for remedy in default_remedies():

@@ -220,6 +220,8 @@ def _what_to_do(judged: Judged) -> str:
         "agreement": "Let the model learn from a slice that nobody labelled (solver agreement), "
         f"strength {judged.best:g}",
         "labels": f"Correct one slice and fit to its labels, strength {judged.best:g}",
+        "zoomed labels": "Set the input zoom to 1.5, correct one slice and fit to its labels, "
+        f"strength {judged.best:g}",
         "fine-tuning": f"Fine-tune the model on a corrected slice ({judged.detail})",
     }
     plain = f"Edit the model with the solver {judged.key}, strength {judged.best:g}"

@@ -11,17 +11,18 @@ if TYPE_CHECKING:
 
 __all__ = ["advice_figure", "draw_curves", "draw_gains"]
 
-# Okabe and Ito's, told apart by colour-blind readers (a dark brown for their yellow, which is lost
-# on white); black is the model as it is.
+# Okabe and Ito's, told apart by colour-blind readers, and darker ones in place of their yellow,
+# which is lost on white; black is the model as it is.
 COLOURS = (
     "#999999",
     "#56b4e9",
-    "#f0a3c8",
+    "#7a7a00",
     "#e69f00",
     "#d55e00",
     "#009e73",
     "#5b3a29",
     "#0072b2",
+    "#332288",
     "#cc79a7",
 )
 

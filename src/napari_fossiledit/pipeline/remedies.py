@@ -199,6 +199,8 @@ class EditRemedy:
         Above 0.
     usual : float
         One of them.
+    zoom : float
+        Input zoom at which it is made and used, times the one that the model has now.
     """
 
     key: str
@@ -206,6 +208,7 @@ class EditRemedy:
     solver: Any
     strengths: tuple[float, ...]
     usual: float
+    zoom: float = 1.0
     setting: str = "strength"
     neutral: float = AS_IT_IS
 
@@ -216,6 +219,15 @@ class EditRemedy:
 
     def try_task(self, work: Work, made_from: int, held_out: Sequence[int]) -> Task[Fitted]:
         """Make the edit, and predict with it; the segmenter is left as it was."""
+        segmenter = work.segmenter
+        before = segmenter.input_zoom
+        segmenter.input_zoom = before * self.zoom
+        try:
+            return (yield from self._try_task(work, made_from, held_out))
+        finally:
+            segmenter.input_zoom = before
+
+    def _try_task(self, work: Work, made_from: int, held_out: Sequence[int]) -> Task[Fitted]:
         from napari_fossiledit.editing import EditStack
 
         total = 1 + len(held_out) * len(self.strengths)
@@ -346,6 +358,9 @@ def default_remedies() -> tuple[Remedy, ...]:
         EditRemedy("distil", "Edit: distil", Distil(), (0.5, 1.0), 1.0),
         EditRemedy("agreement", "Edit: the model's own agreement", Agreement(), (0.5, 1.0), 1.0),
         EditRemedy("labels", "Edit: corrected labels", Labels(), (0.7, 1.0), 1.0),
+        EditRemedy(
+            "zoomed labels", "Edit: corrected labels, input zoom 1.5", Labels(), (1.0,), 1.0, 1.5
+        ),
         FineTuning(),
     )
 
