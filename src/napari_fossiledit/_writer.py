@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fossiledit import io
+from napari_fossiledit.errors import InputError, OutputError
 
 __all__ = ["voxel_size_in_mm", "write_labels"]
 
@@ -20,7 +22,8 @@ def write_labels(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
     Parameters
     ----------
     path : str
-        ``.ome.zarr`` (or ``.zarr``), ``.tif`` or ``.tiff``.
+        ``.ome.zarr`` (or ``.zarr``), ``.tif`` or ``.tiff``, or ``.nrrd`` for 3D Slicer, Avizo and
+        Dragonfly.
     data : (z, y, x) or (y, x) integer array
         Read slice by slice.
     meta : mapping
@@ -33,28 +36,49 @@ def write_labels(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
 
     Raises
     ------
-    InputError
-        Labels above 2,147,483,647, or a zarr that is there already.
     OutputError
-        It cannot be written.
+        It cannot be written: labels above 2,147,483,647, a zarr that is there already, NRRD of a
+        layer whose units are no lengths, a full disk...
     """
-    target = Path(path)
+    try:
+        _write(Path(path), data, meta)
+    except InputError as error:
+        # As a ValueError, napari would take it for "no writer found", without the sentence.
+        raise OutputError(str(error)) from error
+    return [path]
+
+
+def _write(target: Path, data: Any, meta: Mapping[str, Any]) -> None:
     size = voxel_size_in_mm(meta)
-    flat = data.ndim == 2
-    z, y, x = (1, *data.shape) if flat else data.shape
-
-    def slices() -> Iterator[NDArray[Any]]:
-        return (np.asarray(data if flat else data[i]) for i in range(z))
-
-    if target.suffix.lower() != ".zarr":
-        io.write_label_slices(target, slices(), (z, y, x), voxel_size=size)
-        return [path]
+    volume = data[None] if data.ndim == 2 else data
+    z, y, x = volume.shape
+    suffix = target.suffix.lower()
+    if suffix == ".nrrd":
+        _write_nrrd(target, volume, size)
+        return
+    slices: Iterator[NDArray[Any]] = (np.asarray(volume[i]) for i in range(z))
+    if suffix != ".zarr":
+        io.write_label_slices(target, slices, (z, y, x), voxel_size=size)
+        return
     about = {"kind": "labels", "layer": str(meta.get("name", ""))}
     store = io.LabelStore.create(target, shape=(z, y, x), voxel_size=size, about=about)
-    for i, labels in enumerate(slices()):
-        store.write(i, labels)
-    store.finish()
-    return [path]
+    try:
+        for i, labels in enumerate(slices):
+            store.write(i, labels)
+        store.finish()
+    except BaseException:
+        shutil.rmtree(target, ignore_errors=True)  # ours alone: nothing was there before
+        raise
+
+
+def _write_nrrd(path: Path, data: Any, size: tuple[float, float, float] | None) -> None:
+    from napari_fossiledit.volume import write_volume
+
+    if size is None:
+        raise InputError(
+            f"{path.name} needs the voxel size in mm: set it on the page Stack and labels first."
+        )
+    write_volume(path, data, size)
 
 
 def voxel_size_in_mm(meta: Mapping[str, Any]) -> tuple[float, float, float] | None:

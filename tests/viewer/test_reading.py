@@ -15,7 +15,7 @@ from PIL import Image as Picture
 from napari_fossiledit import io
 from napari_fossiledit._reader import get_reader
 from napari_fossiledit._writer import voxel_size_in_mm
-from napari_fossiledit.errors import InputError
+from napari_fossiledit.errors import InputError, OutputError
 
 pytestmark = pytest.mark.viewer
 
@@ -142,6 +142,36 @@ def test_labels_are_saved_with_their_size_and_read_back(
     (again,) = viewer.open(path, plugin=PLUGIN)
     np.testing.assert_array_equal(np.asarray(again.data), layer.data)
     placed(again)
+
+
+def test_labels_are_saved_for_slicer(make_napari_viewer, tmp_path) -> None:
+    import nrrd
+
+    viewer = make_napari_viewer()
+    layer = viewer.add_labels(LABELS)
+    path = str(tmp_path / "l.nrrd")
+    with pytest.raises(OutputError, match="needs the voxel size in mm"):
+        viewer.layers.save(path, plugin=PLUGIN)
+    layer.scale, layer.units = VOXEL, ("mm",) * 3
+    assert viewer.layers.save(path, plugin=PLUGIN) == [path]
+    data, header = nrrd.read(path)
+    np.testing.assert_array_equal(data.T, LABELS)
+    np.testing.assert_allclose(np.diag(header["space directions"]), VOXEL[::-1])
+
+
+def test_labels_that_cannot_be_saved_are_refused_in_a_sentence(
+    make_napari_viewer, tmp_path
+) -> None:
+    viewer = make_napari_viewer()
+    viewer.add_labels(np.full((2, 5, 6), 2**31, np.int64))
+    for name in ("l.tif", "l.zarr"):
+        with pytest.raises(OutputError, match="hold the number 2147483648"):
+            viewer.layers.save(str(tmp_path / name), plugin=PLUGIN)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "l.zarr").mkdir()
+    (tmp_path / "l.zarr" / "mine").touch()
+    with pytest.raises(OutputError, match="is there already"):
+        viewer.layers.save(str(tmp_path / "l.zarr"), plugin=PLUGIN)
 
 
 def test_a_flat_layer_and_one_without_units(tmp_path) -> None:
