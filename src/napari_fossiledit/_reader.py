@@ -80,7 +80,7 @@ def _stack_layer(path: Path, voxel_size: Sequence[float] | None) -> LayerData:
 
 def _labels_layer(path: Path, voxel_size: Sequence[float] | None) -> LayerData:
     volume = io.open_labels(path, whole=False, voxel_size=voxel_size)
-    data: Any = volume.lazy()
+    data: Any = volume.slices
     if len(volume) == 1:
         data = volume[0]
     options = _options(path, volume.voxel_size, volume.names, volume.notes, data.ndim)

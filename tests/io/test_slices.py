@@ -92,3 +92,9 @@ def test_it_holds_a_few_slices_only() -> None:
     for z in range(1000):
         slices[z]
         assert len(slices._kept) <= 4
+
+
+def test_it_is_not_painted_on() -> None:
+    slices = Slices(lambda z: WHOLE[z], WHOLE.shape, WHOLE.dtype)
+    with pytest.raises(InputError, match="paint on the copy"):
+        slices[0, 0] = 1

@@ -18,6 +18,7 @@ from napari_fossiledit.errors import InputError, OutputError
 from napari_fossiledit.io import store_files as files
 from napari_fossiledit.io.folder import make_folder
 from napari_fossiledit.io.save import sentence
+from napari_fossiledit.io.slices import Slices
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -314,20 +315,24 @@ class LabelStore:
         """
         import dask.array as da
 
-        # Not of `self`, which a viewer's layer would keep alive.
-        reader = LabelStore(self.path, self._attributes())
-
-        def block(block_info: Any = None) -> NDArray[np.int32]:
-            z = int(block_info[None]["chunk-location"][0])
-            if not reader.is_done(z):
-                return np.zeros((1, *reader.shape[1:]), np.int32)
-            return reader._read(z)[None]
-
-        chunks = ((1,) * self.shape[0], (self.shape[1],), (self.shape[2],))
+        chunks = (1, *self.shape[1:])
+        empty = np.empty((0, 0, 0), np.int32)
         # A name of its own: caches must not answer with what was not done before.
         name = f"labels-{secrets.token_hex(8)}"
-        empty = np.empty((0, 0, 0), np.int32)
-        return da.map_blocks(block, chunks=chunks, dtype=np.int32, meta=empty, name=name)
+        return da.from_array(self.for_viewer(), chunks, name=name, asarray=False, meta=empty)
+
+    def for_viewer(self) -> Slices:
+        """The volume as an array (z, y, x) int32 for a viewer's layer, read slice by slice.
+
+        Like `lazy`, but nothing is kept: napari's cache of dask arrays grows with every slice that
+        is looked at, and does not see slices that are done later.
+        """
+        reader = LabelStore(self.path, self._attributes())
+
+        def read(z: int) -> NDArray[np.int32]:
+            return reader._read(z) if reader.is_done(z) else np.zeros(reader.shape[1:], np.int32)
+
+        return Slices(read, self.shape, np.int32)
 
     def table(self) -> pd.DataFrame:
         """All rows of the slices that are done, in the slices' order.

@@ -134,10 +134,7 @@ def _of_store(store: LabelStore, given: VoxelSize | None) -> LabelVolume:
         first = next(iter(failed.values()))
         notes.append(f"{len(failed)} slices of {store.path.name} could not be made ({first})")
 
-    def read(z: int) -> NDArray[np.int32]:
-        return store[z] if store.is_done(z) else np.zeros(store.shape[1:], np.int32)
-
-    slices = Slices(read, store.shape, np.int32)
+    slices = store.for_viewer()
     return LabelVolume(slices, store.names, given or store.voxel_size, tuple(notes), store)
 
 

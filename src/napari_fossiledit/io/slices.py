@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from napari_fossiledit.errors import InputError
+
 __all__ = ["BrowsedSlices", "Slices"]
 
 _KEPT = 256 << 20  # bytes of slices that a viewer's array holds
@@ -84,6 +86,18 @@ class Slices:
         if not len(places):
             return np.empty((0, *np.empty(self.shape[1:], [])[rest].shape), self.dtype)
         return np.stack([self.slice(int(z))[rest] for z in places])
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Refuse to be changed, e.g. painted on.
+
+        Raises
+        ------
+        InputError
+        """
+        raise InputError(
+            "What lies on disk is not painted on: duplicate the layer (right-click on it) and "
+            "paint on the copy."
+        )
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return self[:].astype(dtype or self.dtype, copy=False)
