@@ -12,6 +12,8 @@ import fills
 import import_time
 import large_model
 import large_slice
+import link_reefs
+import linking
 import preview
 import sample_reef
 import segmenting
@@ -32,6 +34,8 @@ _ALL = (
     viewer,
     preview,
     whole_stack,
+    linking,
+    link_reefs,
 )
 
 

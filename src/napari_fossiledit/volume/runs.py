@@ -7,6 +7,7 @@ follows from the runs alone.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,8 @@ from napari_fossiledit.errors import InputError
 __all__ = ["Runs", "candidates", "paint", "runs_of"]
 
 Ints = NDArray[np.int64]
+
+_room = threading.local()
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +72,7 @@ def runs_of(labels: NDArray[np.integer], name: str = "The slice") -> Runs:
     if flat.size == 0:
         none = np.empty(0, np.int64)
         return Runs((rows, columns), none, none, none)
-    change = np.empty(flat.size, bool)
+    change = _flags(flat.size)
     change[0] = True
     np.not_equal(flat[1:], flat[:-1], out=change[1:])
     change[::columns] = True  # a row's end ends its last run
@@ -82,6 +85,14 @@ def runs_of(labels: NDArray[np.integer], name: str = "The slice") -> Runs:
     stop = np.append(start[1:], flat.size)
     kept = np.flatnonzero(value)
     return Runs((rows, columns), start[kept], stop[kept], value[kept].astype(np.int64))
+
+
+def _flags(count: int) -> NDArray[np.bool_]:
+    """Room for flags, used again and again: new memory costs as much as filling it."""
+    room: NDArray[np.bool_] | None = getattr(_room, "flags", None)
+    if room is None or not count <= len(room) <= 2 * count:
+        room = _room.flags = np.empty(count, bool)
+    return room[:count]
 
 
 def paint(runs: Runs, values: NDArray[np.int32]) -> NDArray[np.int32]:
