@@ -180,3 +180,17 @@ def test_a_packed_model_predicts_the_same_and_has_its_own_lock(demo) -> None:
     assert other.lock is not demo.lock
     assert other.fingerprint() == demo.fingerprint()
     assert same(demo.predict(image), other.predict(image))
+
+
+def test_tiles_are_seen_at_the_models_input_zoom(demo) -> None:
+    from napari_fossiledit.models.memory import network_pixels
+    from napari_fossiledit.models.parts import seeing_part
+
+    demo.input_zoom = 1.5
+    try:
+        assert network_pixels(demo, (512, 512)) == 768 * 768
+        with seeing_part(demo, (256, 256), (512, 512)):
+            seen = demo.preprocess(np.zeros((256, 256, 3), np.uint8), demo.device, 1.5)
+            assert seen.content == (384, 384)
+    finally:
+        demo.input_zoom = 1.0

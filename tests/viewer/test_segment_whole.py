@@ -137,3 +137,32 @@ def test_places_are_chosen_and_checked(ready, page, tmp_path, monkeypatch) -> No
     assert not page.result.isVisibleTo(page)
     ready.do(page.start)
     assert "reef: slice 1" in ready.names()
+
+
+def test_what_the_command_line_began_goes_on_in_the_window(hands, tmp_path, model_file) -> None:
+    from napari_fossiledit import io
+    from napari_fossiledit.cli import execute
+
+    folder, out = tmp_path / "Riff", tmp_path / "Riff.segmented.ome.zarr"
+    folder.mkdir()
+    images = np.random.default_rng(0).integers(0, 255, (4, 80, 96, 3), np.uint8)
+    for z, image in enumerate(images):
+        io.write_image(folder / f"s{z}.png", image)
+    command = ["segment", str(folder), "--out", str(out), "--model", str(model_file)]
+    assert execute([*command, "--score", "0.01", "--device", "cpu"]) == 0
+    from napari_fossiledit.io import store_files
+
+    store = LabelStore.open(out)
+    before = {f: f.read_bytes() for f in out.rglob("*") if f.is_file()}
+    store._set_complete(False)
+    store_files.mark_file(out, 2).unlink()
+    hands.viewer.open(str(folder), plugin="napari-fossiledit")
+    hands.load_model()
+    page = hands.page("Segment")
+    page.scope.setCurrentText(ALL)
+    page.score.setValue(0.01)
+    hands.settle()
+    assert page.result.path == out
+    assert "3 of 4 slices are done" in page.result.said.text()
+    hands.do(page.start)
+    assert {f: f.read_bytes() for f in out.rglob("*") if f.is_file()} == before

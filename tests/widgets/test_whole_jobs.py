@@ -58,7 +58,9 @@ def test_the_voxel_size_follows_the_layers_units(units, expected) -> None:
 
 def test_a_layers_slices_are_a_stack() -> None:
     data = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
-    stack = as_stack(StackSource("reef", data, (2, 3, 4), False, {}))
+    source = StackSource("reef", data, (2, 3, 4), False, {})
+    assert as_stack(source, ["a", "b"]).names == ["a", "b"]
+    stack = as_stack(source, ["another stack's"])
     assert stack.names == ["slice 0", "slice 1"]
     assert stack.images.shape == (2, 3, 4, 3)
     np.testing.assert_array_equal(stack[1][..., 0], data[1])

@@ -69,7 +69,8 @@ class SegmentPage(Page):
         self._form.setRowVisible(self.range_row, self.scope.currentText() == RANGE)
         self._form.setRowVisible(self.result, self._to_disk(slices))
         if layer is not None:
-            self.result.set_stack(layer.name, layer.source.path)
+            came_from = layer.metadata.get("fossiledit_path") or layer.source.path
+            self.result.set_stack(layer.name, came_from)
         z = self.bench.current_z()
         texts = {
             THIS: f"Segment slice {z}" if slices > 1 else "Segment this slice",

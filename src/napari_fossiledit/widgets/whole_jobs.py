@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,16 @@ if TYPE_CHECKING:
     from napari_fossiledit.io import LabelStore, Stack
     from napari_fossiledit.widgets.layers import StackSource
 
-__all__ = ["Live", "Whole", "default_result", "live_labels", "state_of", "voxel_size", "whole_task"]
+__all__ = [
+    "Live",
+    "Whole",
+    "as_stack",
+    "default_result",
+    "live_labels",
+    "state_of",
+    "voxel_size",
+    "whole_task",
+]
 
 _SUFFIX = ".segmented.ome.zarr"
 
@@ -110,11 +120,13 @@ class _Images:
         return self._source.read(int(z))
 
 
-def as_stack(source: StackSource) -> Stack:
-    """A layer's slices as the library's `Stack`, named by their numbers."""
+def as_stack(source: StackSource, known: Sequence[str] | None = None) -> Stack:
+    """A layer's slices as the library's `Stack`, under their ``known`` names or their numbers."""
     from napari_fossiledit.io import Stack
 
-    names = [f"slice {z}" for z in range(source.shape[0])]
+    names = list(known or ())
+    if len(names) != source.shape[0]:
+        names = [f"slice {z}" for z in range(source.shape[0])]
     return Stack(_Images(source), names, voxel_size(source.place))
 
 
@@ -140,14 +152,15 @@ class Live:
 
 
 def whole_task(
-    segmenter: Any, source: StackSource, out: Path, *, score: float, numbered: bool, live: Live
+    segmenter: Any, stack: Stack, out: Path, *, score: float, numbered: bool, live: Live
 ) -> Task[Whole]:
     """Predict all slices of a layer into the result ``out``.
 
     Parameters
     ----------
     segmenter : Segmenter
-    source : StackSource
+    stack : Stack
+        See `as_stack`.
     out : Path
         Its folder is made where there is none.
     score : float
@@ -161,9 +174,7 @@ def whole_task(
     from napari_fossiledit.pipeline.whole_stack import segment_stack_task
 
     EditStack.of(segmenter).sync()  # a strength just moved may still wait
-    task = segment_stack_task(
-        segmenter, as_stack(source), out, score_threshold=score, numbered=numbered
-    )
+    task = segment_stack_task(segmenter, stack, out, score_threshold=score, numbered=numbered)
     store = yield from mapped(task, live.note)
     table = store.table()
     per_slice = table["slice"].value_counts() if "slice" in table else []

@@ -10,15 +10,17 @@ from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QLabel
 
 from napari_fossiledit.errors import FossilEditError, OutputError
+from napari_fossiledit.io.slices import Slices
 from napari_fossiledit.widgets.bench import Bench
 from napari_fossiledit.widgets.layers import StackSource
 from napari_fossiledit.widgets.page import say, warn
 from napari_fossiledit.widgets.result_box import ResultBox
 from napari_fossiledit.widgets.tasks import Outcome
-from napari_fossiledit.widgets.whole_jobs import Live, Whole, live_labels, whole_task
+from napari_fossiledit.widgets.whole_jobs import Live, Whole, as_stack, live_labels, whole_task
 
 __all__ = ["WholeRun"]
 
+_PATH = "fossiledit_path"
 _LOOK = 200  # ms
 _SHOWN = 3  # damaged slices that are named
 
@@ -59,12 +61,14 @@ class WholeRun(QObject):
         self._place, self._store, self._layer, self._live = source.place, None, None, live
         say(self._said, "")
         warn(self._caution, "")
+        layer = self._bench.stack_layer
+        stack = as_stack(source, layer.metadata.get("fossiledit_names"))
         self._running = self._bench.runner.start(
-            lambda: whole_task(segmenter, source, out, score=score, numbered=numbered, live=live),
+            lambda: whole_task(segmenter, stack, out, score=score, numbered=numbered, live=live),
             title=f"Segment all {source.shape[0]} slices",
             on_done=self._done,
             holds_weights=True,
-            needs=(self._bench.layer(source.name),),
+            needs=(layer,),
             stays="The slices that are done stay; the same button goes on with the others.",
         )
         if self._running:
@@ -90,14 +94,18 @@ class WholeRun(QObject):
     def _show(self) -> None:
         """Show the result: in the layer that shows it already, or in a new one."""
         path = str(self._store.path)
-        shown = [x for x in self._bench.viewer.layers if x.metadata.get("store") == path]
+        shown = [
+            layer
+            for layer in self._bench.viewer.layers
+            if layer.metadata.get(_PATH) == path and isinstance(layer.data, Slices)
+        ]
         if shown:
             self._layer = shown[0]
         else:
             live = live_labels(self._store)
             self._layer = self._bench.add_labels(live, self._what, self._place, opacity=0.6)
             self._layer.editable = False
-            self._layer.metadata["store"] = path
+            self._layer.metadata[_PATH] = path
         self._bench.session.set_result("volume", self._layer.name)
 
     def _alive(self) -> bool:
