@@ -178,18 +178,19 @@ def _read_pillow(path: Path) -> tuple[NDArray[Any], tuple[str, ...]]:
 
     notes: list[str] = []
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                # 274 is EXIF's orientation. Labels are drawn on the pixels as stored.
-                if image.getexif().get(274, 1) != 1:
-                    notes.append("turned by its camera's orientation mark, which is not applied")
-                if image.mode in {"P", "PA", "CMYK", "YCbCr", "HSV", "LAB"}:
-                    notes.append(f"{image.mode} colours, converted to RGB")
-                    mode = "RGBA" if "transparency" in image.info else "RGB"
-                    array = np.asarray(image.convert(mode))
-                else:
-                    array = np.asarray(image)
+        # Not within `catch_warnings`: where several threads read, that would bring back filters
+        # that others (napari, adding a layer) have set for a moment.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(path) as image:
+            # 274 is EXIF's orientation. Labels are drawn on the pixels as stored.
+            if image.getexif().get(274, 1) != 1:
+                notes.append("turned by its camera's orientation mark, which is not applied")
+            if image.mode in {"P", "PA", "CMYK", "YCbCr", "HSV", "LAB"}:
+                notes.append(f"{image.mode} colours, converted to RGB")
+                mode = "RGBA" if "transparency" in image.info else "RGB"
+                array = np.asarray(image.convert(mode))
+            else:
+                array = np.asarray(image)
     except Image.DecompressionBombError as error:
         raise InputError(
             f"{path.name} has more than 178 million pixels: save it as TIFF, or smaller."
