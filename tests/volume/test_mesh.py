@@ -142,7 +142,7 @@ def test_a_helix_is_not_mirrored(smooth: bool) -> None:
 @settings(max_examples=40, deadline=None)
 @given(
     arrays.arrays(np.bool_, (4, 5, 6), fill=st.nothing()),
-    st.sampled_from([REEF, (0.2, 0.1, 0.3), (0.1, 0.3, 0.3)]),
+    st.sampled_from([REEF, (0.2, 0.1, 0.3), (0.01, 1, 1), (3, 0.1, 1), (1, 0.01, 0.01)]),
     st.booleans(),
 )
 def test_whatever_the_voxels_the_mesh_is_closed_and_has_their_volume(

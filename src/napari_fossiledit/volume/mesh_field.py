@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ Size = tuple[float, float, float]
 # Chosen on spheres and tori at four voxel sizes, for the least error of the surface's area.
 _SMOOTH = 1.0  # standard deviation in the section, in pixels
 _SMOOTH_DEPTH = 1 / 3  # the same across sections, in steps between them
+_WIDEST = 3.0  # steps of the grid
+_MOST_BETWEEN = 10  # sections interpolated between two: more would show nothing but their number
 _REACH = 2.0  # distances count up to this times their mean inside
 _BORDER = 4  # empty pixels around the specimen: the smoothing's reach
 _LEVEL = 0.45  # pixels from the boundary; the centre of a single pixel lies at 0.5
@@ -59,7 +62,20 @@ def grid_points(shape: Sequence[int], size: Size) -> int:
 
 def _sections_between(size: Size) -> int:
     z, y, x = size
-    return max(1, round(z / float(np.sqrt(y * x))))
+    return min(_MOST_BETWEEN, max(1, round(z / float(np.sqrt(y * x)))))
+
+
+def _widths(size: Size, between: int) -> Size:
+    """Standard deviations of the smoothing along each axis of the interpolated grid, in steps."""
+    z, y, x = size
+    pixel = float(np.sqrt(y * x))
+    depth = _SMOOTH_DEPTH * between if between > 1 else _SMOOTH * pixel / z
+    # Where steps are very unlike, the finest are smoothed less than round.
+    return (
+        min(_WIDEST, depth),
+        min(_WIDEST, _SMOOTH * pixel / y),
+        min(_WIDEST, _SMOOTH * pixel / x),
+    )
 
 
 class DistanceField:
@@ -82,8 +98,11 @@ class DistanceField:
         self._size = size
         self._pixel = float(np.sqrt(size[1] * size[2]))
         self._between = _sections_between(size)
-        depth = 2 if self._between > 1 else _BORDER
-        self._border = (depth, _BORDER, _BORDER)
+        self._sigma = _widths(size, self._between)
+        border = [ceil(_BORDER * max(1, width)) for width in self._sigma]
+        if self._between > 1:
+            border[0] = 2
+        self._border = (border[0], border[1], border[2])
         self._mask = np.pad(mask, [(n, n) for n in self._border])
         signed = _by_section(self._mask, size) if self._between > 1 else _signed(self._mask, size)
         self._reach = max(self._pixel, _REACH * float(signed[self._mask].mean()))
@@ -101,13 +120,14 @@ class DistanceField:
 
         z, y, x = self._size
         pixel, between = self._pixel, self._between
-        depth = _SMOOTH_DEPTH * between if between > 1 else _SMOOTH * pixel / z
-        sigma = (depth, _SMOOTH * pixel / y, _SMOOTH * pixel / x)
-        values: Floats = gaussian_filter(self._rough, sigma)
+        values: Floats = gaussian_filter(self._rough, self._sigma)
         if self._kept.any():
             kept = _between(self._kept.astype(np.float32), between)
-            share = np.minimum(1, 2 * gaussian_filter(kept, sigma))
+            share = np.minimum(1, 2 * gaussian_filter(kept, self._sigma))
             values += share * (self._rough - values)
+        # Whatever the level, the surface is closed.
+        for axis in range(3):
+            np.moveaxis(values, axis, 0)[[0, -1]] = -self._reach
         return Field(
             values=values,
             spacing=(z / between, y, x),
