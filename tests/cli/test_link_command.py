@@ -99,6 +99,16 @@ def test_options_reach_linking(store: Path, tmp_path: Path) -> None:
         assert json.loads(figures.read_text())["specimens"] == count
 
 
+def test_a_voxel_size_can_be_given(store: Path, tmp_path: Path, capsys: Capsys) -> None:
+    for name in ("s.zarr", "s.tif"):
+        words = ["link", str(store), "--out", str(tmp_path / name)]
+        assert execute([*words, "--voxel-size", "0.4,0.2,0.1"]) == 0
+        assert io.open_labels(tmp_path / name).voxel_size == pytest.approx((0.4, 0.2, 0.1))
+    out = tmp_path / "t.zarr"
+    for wrong in ("0,1,1", "1,2", "a,b,c", "-1,1,1"):
+        _refused(["link", store, "--out", out, f"--voxel-size={wrong}"], capsys, "voxel")
+
+
 def test_an_unfinished_segmentation(tmp_path: Path, capsys: Capsys) -> None:
     path = _store(tmp_path / "half.ome.zarr", done=3)
     out = tmp_path / "s.zarr"

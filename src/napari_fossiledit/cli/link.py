@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +11,7 @@ import typer
 from napari_fossiledit.cli import options
 from napari_fossiledit.cli.console import drive, note, report
 from napari_fossiledit.cli.outputs import check_outputs
+from napari_fossiledit.cli.specimens import VoxelSize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +71,7 @@ def link(
             "--join-branches", help="Let merges and splits join specimens to one, as in colonies."
         ),
     ] = False,
+    voxel: VoxelSize = None,
     unfinished: Annotated[
         bool,
         typer.Option(
@@ -82,17 +84,19 @@ def link(
 ) -> None:
     """Give the sections of one fossil in neighbouring slices one number: its specimen's."""
     from napari_fossiledit import io
+    from napari_fossiledit.io.voxels import checked_voxel_size
     from napari_fossiledit.volume.link_graph import LinkRules
     from napari_fossiledit.volume.link_store import link_to_store_task
 
     del device, seed
     rules = asdict(LinkRules(gap, min_iou, min_overlap, join_branches))  # refuses wrong ones
     settings = {**rules, "minimum_slices": min_slices, "minimum_voxels": min_voxels}
+    size = None if voxel is None else checked_voxel_size(voxel.split(","))  # type: ignore[arg-type]
     as_tiff = _is_tiff(out)
     check_outputs([labels], [out, json])
     if json is not None:
         io.check_writable(json)
-    found = io.open_labels(labels, whole=not unfinished)
+    found = io.open_labels(labels, whole=not unfinished, voxel_size=size)
     note(found.notes)
     source = _source(found, unfinished)
     if as_tiff:
@@ -144,7 +148,8 @@ def _source(found: LabelVolume, unfinished: bool) -> LinkSource:
     from napari_fossiledit.volume import LinkSource
 
     if found.store is not None:
-        return LinkSource.of_store(found.store, unfinished=unfinished)
+        source = LinkSource.of_store(found.store, unfinished=unfinished)
+        return replace(source, voxel_size=found.voxel_size)
     about = {"kind": "labels"}
     return LinkSource(found.slices.slice, found.shape, found.names, found.voxel_size, about)
 
