@@ -9,9 +9,10 @@ BIN := $(VENV)/bin
 OUT ?= fossiledit-demo
 SCREEN := -screen 0 1600x1200x24
 # Nobody's napari settings are read or written by tests.
-# Threads that wait by spinning make two busy cores crawl: OMP_WAIT_POLICY.
-TEST_ENV := NAPARI_CONFIG= NAPARI_STRICT_QT=1 MPLBACKEND=Agg OMP_WAIT_POLICY=PASSIVE
-PYTEST_ARGS ?=
+# Threads that wait by spinning make two busy cores crawl: OMP_WAIT_POLICY. Two workers, of one
+# thread each.
+TEST_ENV := NAPARI_CONFIG= NAPARI_STRICT_QT=1 MPLBACKEND=Agg OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1
+PYTEST_ARGS ?= -n 2 --dist loadfile
 
 .PHONY: help demo test lint types manifest bench screenshots docs system clean
 
