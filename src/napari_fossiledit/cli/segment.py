@@ -11,6 +11,7 @@ from napari_fossiledit.cli import options
 from napari_fossiledit.cli.console import drive, load_model, note, note_limit, report
 from napari_fossiledit.cli.model_choice import DEMO, ModelChoice, takes_model
 from napari_fossiledit.cli.outputs import check_outputs, file_stems
+from napari_fossiledit.cli.specimens import VoxelSize, given_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -69,6 +70,7 @@ def segment(
             "(.ome.zarr).",
         ),
     ] = None,
+    voxel: VoxelSize = None,
     seed: options.Seed = 0,
     json: options.Json = None,
 ) -> None:
@@ -79,7 +81,7 @@ def segment(
     from napari_fossiledit.pipeline import segment_task
 
     check_whole(out, link=link, tile=tile, scheduler=scheduler)
-    stack = io.open_stack(images)
+    stack = io.open_stack(images, voxel_size=given_size(voxel))
     note(stack.notes)
     targets = [out] if is_whole(out) else _targets(out, stack.names)
     check_outputs([images, *model.files, edit], [*targets, json])

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from napari_fossiledit.io import LabelVolume
 
-__all__ = ["Specimens", "VoxelSize", "chosen_ids", "open_specimens", "voxel_size"]
+__all__ = ["Specimens", "VoxelSize", "chosen_ids", "given_size", "open_specimens", "voxel_size"]
 
 Specimens = Annotated[
     Path,
@@ -35,13 +35,24 @@ def open_specimens(path: Path, size: str | None) -> LabelVolume:
     """Open labels, whose slices are read when they are needed, and say what was noticed."""
     from napari_fossiledit import io
     from napari_fossiledit.cli.console import note
-    from napari_fossiledit.io.voxels import checked_voxel_size
 
     # Before anything is read: a wrong option is the quicker to be mended.
-    given = None if size is None else checked_voxel_size(size.split(","))  # type: ignore[arg-type]
-    found = io.open_labels(path, voxel_size=given)
+    found = io.open_labels(path, voxel_size=given_size(size))
     note(found.notes)
     return found
+
+
+def given_size(text: str | None) -> tuple[float, float, float] | None:
+    """A voxel size that was given as ``Z,Y,X``; None for None.
+
+    Raises
+    ------
+    InputError
+        It is not three lengths above 0.
+    """
+    from napari_fossiledit.io import checked_voxel_size
+
+    return None if text is None else checked_voxel_size(text.split(","))  # type: ignore[arg-type]
 
 
 def voxel_size(found: LabelVolume, path: Path, otherwise: str) -> tuple[float, float, float]:
