@@ -5,10 +5,7 @@ from __future__ import annotations
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QRectF, QSize, QTimer
-from qtpy.QtGui import QImage, QPainter, QPalette
-from qtpy.QtWidgets import QSizePolicy, QWidget
-
+from napari_fossiledit.widgets.figure_picture import FigurePicture
 from napari_fossiledit.widgets.tables import FigureTable, signed
 
 if TYPE_CHECKING:
@@ -32,7 +29,6 @@ _TIPS = (
 _HEIGHT = 620  # px
 _SMALL = "QTableWidget, QHeaderView::section { font-size: 8pt; }"
 _LETTERS = 13  # in a line of the first column
-_WAIT = 120  # ms without a change of size, before the picture is drawn anew
 _DPI = 100
 
 
@@ -117,67 +113,20 @@ def _in_one_line(what: str, change: Interval | None, digits: int = 3) -> str:
     return f"{what}: {_with_interval(change, digits)}".replace("\n", ", 95 % interval ")
 
 
-class AdvicePicture(QWidget):
-    """The advisor's picture, gains above curves, drawn for the width and theme it is shown in."""
+class AdvicePicture(FigurePicture):
+    """The advisor's picture, gains above curves."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self._advice: Advice | None = None
-        self._drawn: QImage | None = None
-        self._look: tuple[Any, ...] = ()
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(_WAIT)
-        self._timer.timeout.connect(self._draw)
-        self.setFixedHeight(_HEIGHT)
-        self.setMinimumWidth(220)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.hide()
-
-    @property
-    def drawn(self) -> QImage | None:
-        """What was last drawn."""
-        return self._drawn
-
-    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
-        """Wide enough for the dock."""
-        return QSize(380, _HEIGHT)
+        super().__init__(_HEIGHT)
 
     def show_advice(self, advice: Advice | None) -> None:
         """Show another advice; None hides the picture."""
-        self._advice, self._drawn, self._look = advice, None, ()
         tried = advice is not None and any(j.gain is not None for j in advice.remedies)
-        self.setVisible(tried)
-        self.update()
-
-    def _wanted(self) -> tuple[Any, ...]:
-        ink = self.palette().color(QPalette.ColorRole.WindowText).name()
-        return self.width(), self.height(), self.devicePixelRatioF(), ink
-
-    def _draw(self) -> None:
-        if self._advice is None:
+        if advice is None or not tried:
+            self.show_figure(None)
             return
-        self._look = self._wanted()
-        width, height, ratio, ink = self._look
-        figure = dock_figure(self._advice, width, height, ink, ratio)
-        self._drawn = _image(figure)
-        self._drawn.setDevicePixelRatio(ratio)
-        self.update()
-
-    def paintEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
-        """Show the picture; while the size changes, the last one is stretched."""
-        if self._advice is None:
-            return
-        if self._drawn is None:
-            self._draw()
-        elif self._look != self._wanted():
-            self._timer.start()
-        if self._drawn is None:
-            return
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-        painter.drawImage(QRectF(self.rect()), self._drawn)
-        painter.end()
+        shown = advice
+        self.show_figure(lambda *look: dock_figure(shown, *look))
 
 
 def dock_figure(advice: Advice, width: int, height: int, ink: str, ratio: float = 1.0) -> Figure:
@@ -225,14 +174,3 @@ def _recolour(axis: Any, ink: str) -> None:
     for line in axis.lines:
         if line.get_color() == "black":  # the model as it is, unseen on a dark ground
             line.set_color(ink)
-
-
-def _image(figure: Figure) -> QImage:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    width, height = canvas.get_width_height(physical=True)
-    pixels = bytes(canvas.buffer_rgba())
-    image = QImage(pixels, width, height, 4 * width, QImage.Format.Format_RGBA8888)
-    return image.copy()  # the copy owns its pixels

@@ -231,10 +231,24 @@ class LabelSource:
         return found
 
 
+# Into the screen, downwards, to the right: the axes of slices numbered into the rock.
+_INTO_THE_ROCK = ("away", "down", "right")
+
+
 def turn_to_3d(viewer: Any) -> None:
-    """Show what is visible in 3D, from a little to the side: else it looks like a slice."""
-    viewer.dims.ndisplay = 3
-    viewer.reset_view()
+    """Show what is visible in 3D, from a little to the side: else it looks like a slice.
+
+    napari lets the first axis come towards the viewer unless told otherwise. Slices are numbered
+    into the rock, away from who looks at them: with napari's way, every fossil would be its own
+    mirror image.
+    """
     camera = getattr(viewer, "scene", viewer).camera
+    viewer.dims.ndisplay = 3
+    camera.orientation = _INTO_THE_ROCK
+    viewer.reset_view()
     camera.angles = (0.0, 30.0, 60.0)
     camera.zoom *= 0.8
+    # napari 0.9 fails when a labels layer with features becomes the active one in 3D before the
+    # mouse has been over the canvas, which alone sets this.
+    direction = camera.calculate_nd_view_direction(viewer.dims.ndim, viewer.dims.displayed)
+    viewer.cursor._view_direction = direction

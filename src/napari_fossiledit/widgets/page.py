@@ -118,6 +118,11 @@ class Section(QWidget):
         """Open the section."""
         self.head.setChecked(True)
 
+    def set_title(self, title: str) -> None:
+        """Name the section anew."""
+        self._title = title
+        self._toggle(self.head.isChecked())
+
     def _toggle(self, opened: bool) -> None:
         self.head.setText(f"{'▾' if opened else '▸'}  {self._title}")
         self.content.setVisible(opened)
