@@ -21,6 +21,7 @@ from napari_fossiledit.editing import (
     solver_from_dict,
 )
 from napari_fossiledit.editing.features import layer_mask
+from napari_fossiledit.editing.provenance_words import provenance_rows
 from napari_fossiledit.errors import Cancelled, InputError, ModelError
 from napari_fossiledit.models.segmenter import Segmenter
 from napari_fossiledit.perturb import Colour, Median, apply
@@ -50,6 +51,15 @@ def test_an_edit_brings_values_to_the_target(segmenter, scene):
         assert torch.equal(after[name].key, original[name].key)
         loss = edit.provenance["loss"][name]
         assert loss["after"] < loss["before"]
+
+
+def test_the_input_zoom_it_was_made_at_is_told(segmenter, scene):
+    edit = rewrite(segmenter, *scene, layers=["fpn.0"])
+    assert "input_zoom" not in edit.provenance
+    segmenter.input_zoom = 1.5  # the fake shows every slice alike
+    edit = rewrite(segmenter, *scene, layers=["fpn.0"])
+    assert edit.provenance["input_zoom"] == 1.5
+    assert ("Input zoom", "1.5") in provenance_rows(edit)
 
 
 def test_both_targets_are_edited(segmenter, scene):

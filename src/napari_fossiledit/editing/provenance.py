@@ -25,6 +25,7 @@ def made_by(segmenter: Segmenter, base_fingerprint: str) -> dict[str, Any]:
     return {
         "base_fingerprint": base_fingerprint,
         "model": segmenter.name,
+        **({} if segmenter.input_zoom == 1 else {"input_zoom": segmenter.input_zoom}),
         "versions": {
             "napari-fossiledit": __version__,
             "torch": str(torch.__version__),

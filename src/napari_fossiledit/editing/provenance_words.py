@@ -49,6 +49,7 @@ def provenance_rows(edit: Edit, strength: float | None = None, base: str = "") -
     facts = edit.provenance
     makers: tuple[tuple[str, Callable[[], str]], ...] = (
         ("Base model", lambda: _model(edit, base)),
+        ("Input zoom", lambda: f"{float(facts['input_zoom']):g}"),
         ("Slice", lambda: _slices(facts)),
         ("Painted", lambda: _painting(facts)),
         ("Parts", lambda: _parts(facts)),
