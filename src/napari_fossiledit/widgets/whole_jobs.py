@@ -169,6 +169,8 @@ def whole_task(
     live : Live
         Filled meanwhile.
     """
+    import pandas  # noqa: F401 - napari needs it for the layer, and the window should not wait
+
     from napari_fossiledit.editing import EditStack
     from napari_fossiledit.pipeline.limits import limit_sentence
     from napari_fossiledit.pipeline.whole_stack import segment_stack_task
