@@ -128,8 +128,9 @@ def test_ordinary_images_are_left_to_napari(make_napari_viewer, tmp_path) -> Non
     assert layer.source.reader_plugin == "napari"
 
 
-@pytest.mark.parametrize("name", ["l.ome.zarr", "l.zarr", "l.tif"])
-@pytest.mark.parametrize("micrometres", [False, True])
+@pytest.mark.parametrize(
+    ("name", "micrometres"), [("l.ome.zarr", False), ("l.zarr", True), ("l.tif", True)]
+)
 def test_labels_are_saved_with_their_size_and_read_back(
     make_napari_viewer, tmp_path, name, micrometres
 ) -> None:

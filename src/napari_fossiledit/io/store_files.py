@@ -154,16 +154,17 @@ def move_tiles(root: Path, z: int, folder: Path | None) -> None:
 
 def read_tiles(root: Path, z: int, shape: Shape) -> NDArray[np.int32]:
     """One slice (y, x) int32 from its tiles; where there is no file there is background."""
-    out = np.zeros(shape[1:], np.int32)
+    out = np.empty(shape[1:], np.int32)
     rows, columns = tile_shape(shape)
     for i, y in enumerate(range(0, shape[1], rows)):
         for k, x in enumerate(range(0, shape[2], columns)):
+            into = out[y : y + rows, x : x + columns]
             try:
                 data = (root / ARRAY / str(z) / str(i) / str(k)).read_bytes()
             except FileNotFoundError:
-                continue
-            into = out[y : y + rows, x : x + columns]
-            into[...] = _decode(data, (rows, columns))[: into.shape[0], : into.shape[1]]
+                into[...] = 0
+            else:
+                into[...] = _decode(data, (rows, columns))[: into.shape[0], : into.shape[1]]
     return out
 
 
