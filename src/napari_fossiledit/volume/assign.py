@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_fossiledit.progress import checkpoint
 from napari_fossiledit.volume.pieces import places_of
 from napari_fossiledit.volume.runs import Ints
 
 __all__ = ["assign"]
+
+_BATCH = 512
 
 
 def assign(left: Ints, right: Ints, weight: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -43,6 +46,33 @@ def assign(left: Ints, right: Ints, weight: NDArray[np.float64]) -> NDArray[np.b
 
 
 def _assign_rivals(left: Ints, right: Ints, weight: NDArray[np.float64]) -> NDArray[np.bool_]:
+    chosen = np.zeros(len(left), bool)
+    for some in _batches(left, right):
+        checkpoint()
+        chosen[some] = _solved(left[some], right[some], weight[some])
+    return chosen
+
+
+def _batches(left: Ints, right: Ints) -> list[Ints]:
+    """Pairs in batches that share no side: the algorithm's time grows with the square of rows."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    rows, row = places_of(left)
+    columns, column = places_of(right)
+    if len(rows) <= _BATCH:
+        return [np.arange(len(left))]
+    size = len(rows) + len(columns)
+    edges = (np.ones(len(left), np.int8), (row, len(rows) + column))
+    graph = coo_array(edges, shape=(size, size)).tocsr()
+    count, block = connected_components(graph, directed=False)
+    sizes = np.bincount(block[: len(rows)], minlength=count)
+    batch = (np.cumsum(sizes) - sizes)[block[row]] // _BATCH
+    order = np.argsort(batch, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(batch[order])) + 1)
+
+
+def _solved(left: Ints, right: Ints, weight: NDArray[np.float64]) -> NDArray[np.bool_]:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
