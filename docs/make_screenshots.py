@@ -1,8 +1,8 @@
 """Take the pictures of README and docs: `make screenshots`, on a screen or a virtual one.
 
 A napari window opens, and the tutorial is walked through with the sample reef and the demo model;
-the page Model is shown with a small detectron2 model of the tests too. With ``model`` as argument,
-only the pictures of that page are taken.
+the page Model is shown with a small detectron2 model of the tests too. With ``model`` or
+``specimens`` as argument, only the pictures of that page are taken.
 """
 
 from __future__ import annotations
@@ -253,10 +253,46 @@ def specimens(tour: Tour) -> None:
     tour.shot("07-specimens")
 
 
+def specimens_by_hand(tour: Tour) -> None:
+    """The how-to on specimens: the sample reef's own labels, linked and measured."""
+    page = tour.turn_to("Specimens in 3D")
+    page.link._choose("fossils")
+    tour.press(page.start)
+    page.sections["Measure"].open()
+    page.measure.surface.setChecked(False)  # the slowest part, and not in the picture
+    tour.press(page.measure.start)
+    page.sections["Colours and section"].open()
+    page.look.by.setCurrentIndex(page.look.by.findData("plunge_deg"))
+    page.look.by.activated.emit(0)
+    page.section.shown.setChecked(True)
+    page.section.slider.setValue(12)
+    page.section.cut.setChecked(True)
+    tour.until(lambda: not tour.workbench.bench.latest.waiting)
+    tour.pump(0.5)
+    tour.scroll_to(page.sections["Colours and section"])
+    tour.shot("specimens-in-3d")
+    page.section.cut.setChecked(False)
+    page.section.shown.setChecked(False)
+    tour.press(page.back)
+    page.measure.plot.setCurrentIndex(page.measure.plot.findData("rose"))
+    page.measure.plot.activated.emit(0)
+    page.measure.table.selectRow(2)
+    page.sections["Colours and section"].head.setChecked(False)
+    page.sections["Edit by hand"].open()
+    tour.pump(0.3)
+    tour.scroll_to(page.sections["Measure"])
+    tour.shot("specimens-edit")
+
+
 def main() -> None:
     """Take all pictures."""
     OUT.mkdir(exist_ok=True)
     tour = Tour()
+    if sys.argv[1:] == ["specimens"]:
+        open_reef(tour)
+        specimens_by_hand(tour)
+        tour.viewer.close()
+        return
     if sys.argv[1:] == ["model"]:
         open_reef(tour)
         demo_model(tour)
@@ -265,6 +301,8 @@ def main() -> None:
         edit_list(tour)
         compare(tour)
         specimens(tour)
+        tour.press(tour.pages["Specimens in 3D"].back)
+        specimens_by_hand(tour)
     tour.viewer.close()
 
     tour = Tour()
