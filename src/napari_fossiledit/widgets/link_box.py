@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_fossiledit.volume.link import GAP, MINIMUM_IOU
 from napari_fossiledit.widgets.bench import Bench
 from napari_fossiledit.widgets.frame_table import FrameTable
 from napari_fossiledit.widgets.layers import spatial
@@ -29,6 +30,7 @@ from napari_fossiledit.widgets.specimens import Specimens
 
 __all__ = ["LinkBox", "is_label_volume"]
 
+_LEAST_SLICES = 2
 _EVENT_TITLES = {
     "kind": "what",
     "slice": "slice",
@@ -77,12 +79,18 @@ class LinkBox(QWidget):
         self._linked: Any = None
         self.source = LayerCombo(bench, is_label_volume, self._read, self._choose)
         self.source.setToolTip("A prediction of many slices (page 3), or your own labels.")
-        self.gap = _spin(1, 5, 2, "2 also links across one slice in which a specimen was missed.")
-        self.least = _spin(1, 1000, 1, "Shorter specimens are left out: 1 keeps all of them.")
+        self.gap = _spin(1, 5, GAP, "2 also links across one slice in which a specimen was missed.")
+        self.least = _spin(
+            1,
+            1000,
+            _LEAST_SLICES,
+            "What is seen in fewer slices is left out: mostly specks and false detections. 1 keeps "
+            "everything.",
+        )
         self.iou = QDoubleSpinBox()
         self.iou.setRange(0.05, 0.95)
         self.iou.setSingleStep(0.05)
-        self.iou.setValue(0.2)
+        self.iou.setValue(MINIMUM_IOU)
         self.iou.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.iou.setToolTip(
             "Two outlines of neighbouring slices are one specimen if they share at least this part "

@@ -119,7 +119,7 @@ class VoxelBox(QWidget):
         self._bench.touch()
 
     def _length(self, axis: str) -> QDoubleSpinBox:
-        box = QDoubleSpinBox()
+        box = _Length()
         box.setDecimals(6)
         box.setRange(0, _MOST)
         box.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
@@ -130,3 +130,11 @@ class VoxelBox(QWidget):
         what = "from one slice to the next" if axis == "z" else f"of a pixel along {axis}"
         box.setToolTip(f"Millimetres {what}.")
         return box
+
+
+class _Length(QDoubleSpinBox):
+    """A length without the zeros at its end, so that it fits into a third of the dock."""
+
+    def textFromValue(self, value: float) -> str:  # noqa: N802 - Qt's name
+        """Six digits at most."""
+        return str(self.locale().toString(value, "g", 6))
