@@ -215,6 +215,7 @@ def test_a_slow_fill_waits_for_another_task(live) -> None:
 
 def test_what_is_wrong_or_missing_is_said_on_the_page(live) -> None:
     said, page = live.page.said, live.page
+    notification_manager.records.clear()
     live.next(lambda: page.live.setChecked(True))
     assert not said.text()
     live.choose(fill="colour")

@@ -9,7 +9,6 @@ from napari_fossiledit.progress import run
 from napari_fossiledit.widgets.compare_jobs import GAINED, LOST, difference_labels
 from napari_fossiledit.widgets.jobs import apart, labelled_task, paint_instances
 from napari_fossiledit.widgets.layers import LabelSource, StackSource
-from napari_fossiledit.widgets.specimen_jobs import link_task
 
 
 def stack(z: int = 6) -> StackSource:
@@ -81,24 +80,3 @@ def test_difference_shows_what_was_lost_and_gained() -> None:
     after = np.array([[[5, 0, 8]], [[0, 0, 0]]])
     np.testing.assert_array_equal(difference_labels(before, after)[0], [[GAINED, LOST, 0]])
     np.testing.assert_array_equal(difference_labels(before[0], after[0]), [[GAINED, LOST, 0]])
-
-
-def test_linking_makes_specimens_and_a_preview_in_place() -> None:
-    data = np.zeros((4, 20, 30), np.int32)
-    for z in range(3):
-        data[z, 5:12, 5:12] = 10 + z  # one fossil, numbered anew in every slice
-    data[3, 15:18, 20:25] = 40
-    place = {"scale": np.array((0.5, 0.145, 0.145)), "translate": np.array((1.0, 0, 0))}
-    linked = run(link_task(data, "cups", place, gap=1, longest=64))
-    assert (linked.count, linked.long, linked.longest) == (2, 1, 3)
-    assert len(np.unique(linked.labels[:3])) == 2
-    assert linked.features["slices"][1:] == [3, 1]
-    size = np.array(linked.preview.shape) * linked.preview_place["scale"]
-    assert np.all(size >= np.array(data.shape) * place["scale"] - 1e-9)
-    np.testing.assert_array_equal(linked.preview_place["translate"], place["translate"])
-
-
-def test_nothing_to_link_is_said() -> None:
-    place = {"scale": np.ones(3)}
-    with pytest.raises(InputError, match="'cups' are empty"):
-        run(link_task(np.zeros((3, 9, 9), int), "cups", place, gap=1, longest=64))
