@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 from statistics import median
+from time import perf_counter
 
 from common import Row
 
 from napari_fossiledit import editing, models, perturb
 from napari_fossiledit.models.segmenter import Segmenter
-from napari_fossiledit.sample.splits import labelled_slice
+from napari_fossiledit.sample.splits import labelled_slice, training_slices
 
 
 def measure(model: str = "demo", repeat: int = 7) -> list[Row]:
@@ -23,7 +24,21 @@ def measure(model: str = "demo", repeat: int = 7) -> list[Row]:
     return [
         Row("solving an edit", found["solve"], "s", None, how),
         Row("solving / the two backbone passes", found["ratio"], "ratio", 1.0, how),
+        *(fitting(models.load(model, device="cpu"), zoom) for zoom in (1.0, 1.5)),
     ]
+
+
+def fitting(segmenter: Segmenter, zoom: float, repeat: int = 3) -> Row:
+    """Seconds of `labels` from one corrected slice, the training's six slices rehearsed."""
+    piece, known = labelled_slice(2006, 24), training_slices()
+    segmenter.input_zoom = zoom
+    seconds = []
+    for _ in range(repeat):
+        begun = perf_counter()
+        editing.correct(segmenter, [piece], rehearse=known)
+        seconds.append(perf_counter() - begun)
+    how = f"median of {repeat}, 384 x 384 ({min(seconds):.1f} to {max(seconds):.1f} s)"
+    return Row(f"`labels`, one corrected slice, input zoom {zoom:g}", median(seconds), "s", 10, how)
 
 
 def times(segmenter: Segmenter, repeat: int) -> dict[str, float]:

@@ -7,7 +7,6 @@ measured in a process of its own, from its start to its end.
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import Row
+from common import Row, peak_gb
 
 SHAPE = (2000, 3000)
 INSTANCES = 500
@@ -86,7 +85,7 @@ def predict(folder: Path) -> None:
     started = time.perf_counter()
     found = segmenter.predict(image)
     seconds = time.perf_counter() - started
-    print(json.dumps({"gb": _peak(), "seconds": seconds, "instances": len(found)}))
+    print(json.dumps({"gb": peak_gb(), "seconds": seconds, "instances": len(found)}))
 
 
 def edit(folder: Path) -> None:
@@ -104,16 +103,7 @@ def edit(folder: Path) -> None:
     started = time.perf_counter()
     made = editing.rewrite(segmenter, image, painted, fossils, layers=layers)
     seconds = time.perf_counter() - started
-    print(json.dumps({"gb": _peak(), "seconds": seconds, "layers": len(made.layers)}))
-
-
-def _peak() -> float:
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(float(ln.split()[1]) / 1024**2 for ln in lines if ln.startswith("VmHWM"))
-    except OSError:
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return most / (1024**3 if sys.platform == "darwin" else 1024**2)
+    print(json.dumps({"gb": peak_gb(), "seconds": seconds, "layers": len(made.layers)}))
 
 
 def measure() -> list[Row]:

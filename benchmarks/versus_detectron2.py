@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import Row
+from common import Row, peak_gb
 from numpy.typing import NDArray
 
 SIDE = 800  # px; the slice, and the shortest edge that the model wants
@@ -210,16 +209,7 @@ def memory(side: str, folder: Path) -> None:
     image = np.load(folder / "slice.npy")
     predict = SIDES[side](folder)
     predict(image)
-    print(json.dumps({"whole": _peak(), "again": _peak_of(lambda: predict(image))}))
-
-
-def _peak() -> float:
-    """Peak of the process, with everything it imported and loaded."""
-    try:
-        return _status("VmHWM")  # Linux's ru_maxrss begins with what the parent process held
-    except OSError:
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return most / (1024**2 if sys.platform == "darwin" else 1024)
+    print(json.dumps({"whole": 1024 * peak_gb(), "again": _peak_of(lambda: predict(image))}))
 
 
 def _peak_of(work: Callable[[], object]) -> float | None:

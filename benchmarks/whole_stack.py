@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from common import Row
+from common import Row, peak_gb
 
 os.environ.setdefault("NAPARI_CONFIG", "")
 
@@ -88,7 +88,6 @@ def _stepped(name: str, path: Path, labels: Path) -> list[Row]:
 
 def _step(path: str, labels: str) -> None:
     import json
-    import resource
 
     from napari import Viewer
     from qtpy.QtWidgets import QApplication
@@ -112,7 +111,7 @@ def _step(path: str, labels: str) -> None:
     viewer.open(labels, plugin="napari-fossiledit")
     steps(10, 0)
     found["labels"] = steps(1200, 0.5)
-    found["gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    found["gb"] = peak_gb()
     viewer.close()
     print(json.dumps(found))
 

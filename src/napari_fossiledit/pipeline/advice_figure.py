@@ -57,6 +57,7 @@ def draw_gains(axis: Any, advice: Advice) -> None:
     axis.axvline(0, color="0.5", linewidth=1, zorder=0)
     axis.set_yticks(range(len(tried)), [judged.title for judged, _ in tried])
     axis.invert_yaxis()
+    axis.locator_params(axis="x", nbins=5)
     axis.set_xlabel("Change in AP50, held-out slices, 95 % interval")
     axis.spines[["top", "right"]].set_visible(False)
 
