@@ -9,7 +9,7 @@ import typer
 
 from napari_fossiledit.cli.console import drive, note
 from napari_fossiledit.errors import InputError
-from napari_fossiledit.progress import Task
+from napari_fossiledit.progress import Progress, Task, mapped
 
 if TYPE_CHECKING:
     from napari_fossiledit.io import LabelStore, Stack
@@ -98,22 +98,16 @@ def _saying_where(task: Task[LabelStore], begun: dict[str, Any]) -> Task[LabelSt
     """Say where an earlier run is taken up, and keep the number of its slices."""
     from napari_fossiledit.pipeline.whole_stack import Begun
 
-    try:
-        while True:
-            try:
-                step = next(task)
-            except StopIteration as stop:
-                store: LabelStore = stop.value
-                return store
-            if isinstance(step.data, Begun):
-                begun["done_before"] = step.data.done
-                if step.data.sentence:
-                    typer.echo(f"{step.data.sentence}.")
-                if step.data.tile is not None:
-                    note([f"Slices are predicted in tiles of {step.data.tile} pixels"])
-            yield step
-    finally:
-        task.close()
+    def say(step: Progress) -> Progress:
+        if isinstance(step.data, Begun):
+            begun["done_before"] = step.data.done
+            if step.data.sentence:
+                typer.echo(f"{step.data.sentence}.")
+            if step.data.tile is not None:
+                note([f"Slices are predicted in tiles of {step.data.tile} pixels"])
+        return step
+
+    return mapped(task, say)
 
 
 def _counts(store: LabelStore) -> list[int]:

@@ -32,7 +32,7 @@ class PartPreprocess(Preprocess):
         cls, preprocess: Preprocess, whole: tuple[int, int], zoom: float = 1.0
     ) -> PartPreprocess:
         """For parts of a slice of ``whole`` rows and columns, seen ``zoom`` times larger."""
-        seen = _resized(preprocess, whole, zoom)
+        seen = preprocess.resized(whole, zoom)
         rows, columns = (new / old for new, old in zip(seen, whole, strict=True))
         same = {field.name: getattr(preprocess, field.name) for field in fields(Preprocess)}
         return cls(**same, scale=(rows, columns))
@@ -47,10 +47,11 @@ def network_size(segmenter: Any, shape: tuple[int, int]) -> tuple[int, int]:
     """Rows and columns at which the network sees a slice of ``shape``, without padding."""
     zoom = float(getattr(segmenter, "input_zoom", 1.0))
     if hasattr(segmenter, "preprocess"):
-        return _resized(segmenter.preprocess, shape, zoom)
+        seen: tuple[int, int] = segmenter.preprocess.resized(shape, zoom)
+        return seen
     shortest, longest = segmenter.config.shortest, segmenter.config.longest
     like = Preprocess((0.0,) * 3, (1.0,) * 3, shortest or None, longest, pillow=True)
-    return _resized(like, shape, zoom)
+    return like.resized(shape, zoom)
 
 
 @contextmanager
@@ -88,9 +89,3 @@ def _config_of(config: Any, part: tuple[int, int], whole: tuple[int, int]) -> An
     like = Preprocess((0.0,) * 3, (1.0,) * 3, config.shortest, config.longest, pillow=True)
     scale = min(like.resized(whole)) / min(whole)
     return replace(config, shortest=max(round(min(part) * scale), 1), longest=_ANY_LENGTH)
-
-
-def _resized(preprocess: Preprocess, shape: tuple[int, int], zoom: float) -> tuple[int, int]:
-    resized: Any = preprocess.resized
-    rows, columns = resized(shape) if zoom == 1 else resized(shape, zoom)
-    return int(rows), int(columns)
