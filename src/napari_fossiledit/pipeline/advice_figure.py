@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
 __all__ = ["advice_figure", "draw_curves", "draw_gains"]
 
-# Okabe and Ito's, told apart by colour-blind readers, and darker ones in place of their yellow,
-# which is lost on white; black is the model as it is.
+# Okabe and Ito's, told apart by colour-blind readers, without their yellow, which is lost on white;
+# three more that show on white and on napari's dark ground. Black is the model as it is.
 COLOURS = (
     "#999999",
     "#56b4e9",
-    "#7a7a00",
+    "#8f9a27",
     "#e69f00",
     "#d55e00",
     "#009e73",
-    "#5b3a29",
+    "#a87b5c",
     "#0072b2",
-    "#332288",
+    "#8f6bd9",
     "#cc79a7",
 )
 
