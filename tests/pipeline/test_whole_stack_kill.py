@@ -68,8 +68,9 @@ def test_ten_kills_change_no_byte(tmp_path) -> None:
                     break
             elif (out / ".zattrs").exists():  # nothing half is shown as whole
                 store = LabelStore.open(out)
-                assert not store.complete
-                for z in range(0, 30, 7):
+                # Killed after its last byte and before its end, it is whole.
+                assert not store.complete or store.done().all()
+                for z in range(0, 30, 1 if store.complete else 7):
                     if store.is_done(z):
                         expected = Discs().predict(stack[z]).above(0.5).to_labels()
                         assert (store[z] == expected).all()
